@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 CONFIG = """# The platform of the tests.
 name: test
 runtime: docker
+observability: off
 
 qdrant:
   port: 6333            # of the first node

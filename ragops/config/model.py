@@ -140,6 +140,11 @@ class Settings(sections.Sections):
     backup: BackupSettings = BackupSettings()
     search: SearchSettings = SearchSettings()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_switches(cls, values: Any) -> Any:
+        return _with_switches(values) if isinstance(values, dict) else values
+
     @model_validator(mode="after")
     def _models_have_a_server(self) -> Settings:
         if self.ollama and not _uses_images(self.runtime):
@@ -165,18 +170,24 @@ class Settings(sections.Sections):
         return sections.ports(self, uses_images=_uses_images(self.runtime))
 
 
+def _with_switches(values: Mapping[str, Any]) -> dict[str, Any]:
+    runtime = values.get("runtime") or registry.DEFAULT
+    return sections.with_switches(values, uses_images=runtime in registry.names() and _uses_images(str(runtime)))
+
+
 def find_ports(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """Return the ports in the values of a ragops.yaml, whatever else is wrong with them."""
-    sections: dict[str, Any] = {
+    values = _with_switches(values)
+    found: dict[str, Any] = {
         "name": "",
         "runtime": values.get("runtime") if values.get("runtime") in registry.names() else registry.DEFAULT,
     }
     for name, field in Settings.model_fields.items():
         models = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
         model = next((kind for kind in models if issubclass(kind, BaseModel)), None)
-        if model is not None and (field.default is not None or name in values):
-            sections[name] = _lenient(model, values.get(name))
-    return Settings.model_construct(None, **sections).ports()
+        if model is not None and (field.default is not None or values.get(name) is not None):
+            found[name] = _lenient(model, values.get(name))
+    return Settings.model_construct(None, **found).ports()
 
 
 def _lenient(model: type[BaseModel], section: Any) -> BaseModel:
@@ -184,5 +195,5 @@ def _lenient(model: type[BaseModel], section: Any) -> BaseModel:
     try:
         return model.model_validate(given)
     except ValidationError:
-        ports = {key: given[key] for key in ("port", "tls_port") if isinstance(given.get(key), int)}
+        ports = {key: given[key] for key in given if key.endswith("port") and isinstance(given[key], int)}
         return model.model_construct(**ports)

@@ -32,6 +32,7 @@ class ProjectPaths:
         self.drills = self.state / "drills" / f"{environment}.jsonl"  # a line for every restore drill
         self.drill_projects = self.state / "drills" / environment  # a whole project for each drill that is under way
         self.all_data = (root / data_override if data_override else self.state / "data") / environment
+        self.metrics = self.state / "metrics" / environment  # ragops.prom, for node_exporter's textfile collector
         # Of its last `up`, and of runs on this machine.
         self._run = self.runs / environment
         self.endpoints = self._run / "endpoints.json"  # the stack's outputs

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import UsageError
 from ragops.services.api import ApiService
 from ragops.services.gateway import GatewayService
+from ragops.services.observability import ObservabilityService
 from ragops.services.ollama import OllamaService
 from ragops.services.qdrant.service import QdrantService
 from ragops.services.redis import RedisService
@@ -24,6 +25,7 @@ SERVICES: tuple[Service, ...] = (
     OllamaService(),
     ApiService(),
     GatewayService(),
+    ObservabilityService(),
 )
 
 

@@ -13,9 +13,12 @@ from pydantic import BaseModel, create_model
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ragops.services.api.settings import ApiSettings
     from ragops.services.contract import Service
     from ragops.services.gateway.settings import GatewaySettings
+    from ragops.services.observability.settings import ObservabilitySettings
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.qdrant.settings import QdrantSettings
     from ragops.services.redis.settings import RedisSettings
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
         ollama: OllamaSettings | None = None
         api: ApiSettings = ApiSettings()
         gateway: GatewaySettings = GatewaySettings()
+        observability: ObservabilitySettings | None = None
 
 else:
 
@@ -39,6 +43,23 @@ else:
         return (model | None, None) if service.is_optional else (model, model())
 
     Sections = create_model("Sections", **{service.name: _field(service) for service in SERVICES})
+
+
+def with_switches(values: Mapping[str, Any], *, uses_images: bool) -> dict[str, Any]:
+    """Return the values of a ragops.yaml with the sections of optional services as they are meant.
+
+    `on` instead of a section is its defaults, `off` is no such service; a service that is there by default with images
+    has its section.
+    """
+    found = dict(values)
+    for service in SERVICES:
+        if not service.is_optional:
+            continue
+        if service.is_default_with_images and uses_images:
+            found.setdefault(service.name, True)
+        if isinstance(switch := found.get(service.name), bool):
+            found[service.name] = {} if switch else None
+    return found
 
 
 def ports(sections: Sections, *, uses_images: bool) -> dict[tuple[str, str], int]:

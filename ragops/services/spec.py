@@ -24,6 +24,14 @@ class ConfigFile:
 
 
 @dataclass(frozen=True)
+class Bind:
+    """A folder of this machine that a container sees read-only, by its path there and in the container."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
 class TcpCheck:
     """Healthy if the port accepts a connection and the answer to `send` starts with one of `expect`."""
 
@@ -93,7 +101,8 @@ class ServiceSpec:
     `ports` are those that the service itself listens on. `hot` are the files of the layout's `hot_dir`: a change of
     them restarts nothing. The other fields are for runtimes that start images: `instance` is the name of one of several
     nodes, `image` its image, `publish` the ports of this machine by the same names (a port without one is not
-    published), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes (0: the runtime's default).
+    published), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes (0: the runtime's default),
+    `binds` folders of this machine that it may read.
     """
 
     service: str
@@ -116,6 +125,7 @@ class ServiceSpec:
     shm: int = 0
     hot: tuple[ConfigFile, ...] = ()
     guard: str = ""
+    binds: tuple[Bind, ...] = ()
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from ragops.services import SERVICES
+from ragops.services import SERVICES, by_name
 from ragops.services.contract import Declaration
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def program(inputs: PlatformInputs) -> None:
             before={name: component.endpoint for name, component in needed.items()},
             own=inputs.own(service.name),
             is_mixed=service.name in inputs.mixed,
+            targets={name: by_name(name).scrape_targets(component.endpoint) for name, component in needed.items()},
+            is_monitored=inputs.settings.section("observability") is not None,
         )
         declared[service.name] = service.declare(declaration, pulumi.ResourceOptions(depends_on=[*needed.values()]))
     pulumi.export("endpoints", {name: component.endpoint.to_dict() for name, component in declared.items()})

@@ -30,6 +30,7 @@ _SECONDS = 120.0
 _CODES = (0, 1, 3, 6, 7)
 _CONFIG = """name: chaos
 runtime: docker
+observability: off
 backup:
   repository: backups
 """

@@ -23,7 +23,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
         if inner:
             yield from keys(inner, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}"
+            yield f"{prefix}{field.alias or name}"
 
 
 def documented() -> set[str]:

@@ -83,7 +83,7 @@ class Platform:
 
 @pytest.fixture
 def platform(docker: DockerHost, image: Callable[[str], str], mine, tmp_path: Path) -> Platform:
-    settings = Settings(name=mine.prefix, runtime="docker")
+    settings = Settings(name=mine.prefix, runtime="docker", observability=False)
     project = Project(settings, ProjectPaths(tmp_path, "default"), tmp_path / "ragops.yaml")
     made = Platform(docker, project, image(IMAGE))
     made.network()

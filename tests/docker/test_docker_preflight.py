@@ -26,7 +26,7 @@ IMAGE = "redis:8.0.2"
 
 @pytest.fixture
 def project(mine, tmp_path: Path) -> Project:
-    settings = Settings(name=mine.prefix, runtime="docker")
+    settings = Settings(name=mine.prefix, runtime="docker", observability=False)
     return Project(settings, ProjectPaths(tmp_path, "default"), tmp_path / "ragops.yaml")
 
 

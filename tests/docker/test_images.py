@@ -120,7 +120,7 @@ class Only:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Session:
-    settings = Settings(name="test", runtime="docker")
+    settings = Settings(name="test", runtime="docker", observability=False)
     return Session(Project(settings, ProjectPaths(tmp_path, "default"), tmp_path / "x"), "test", lambda _text: None)
 
 

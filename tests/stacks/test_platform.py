@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from pulumi.runtime import MockCallArgs, MockResourceArgs
 
 _OF_SERVICES = [secret for service in SERVICES for secret in service.secrets()]
-SECRETS = {secret: f"{secret}-hunter2" for secret in (*_OF_SERVICES, "redis_user_worker")}
+_ASKED = ("timescaledb_monitor", "redis_monitor", "qdrant_read_only_key", "observability_grafana_admin")
+SECRETS = {secret: f"{secret}-hunter2" for secret in (*_OF_SERVICES, "redis_user_worker", *_ASKED)}
 PORTS = {"redis": 7001, "timescaledb": 7002, "qdrant": 7003, "api": 7004, "gateway": 7005}
 LISTENS = {
     "redis": ("redis.conf", "bind 127.0.0.1\n"),
@@ -104,7 +105,7 @@ def test_each_service_is_a_component_with_its_process(declared: Declared) -> Non
         *((PROCESS, name) for name in components.values()),
         ("pulumi-python:dynamic/ragops:GatewayConfig", "gateway-config"),
     }
-    assert set(components.values()) == {service.name for service in SERVICES} - {"ollama"}  # which is optional
+    assert set(components.values()) == {service.name for service in SERVICES} - {"ollama", "observability"}  # optional
 
 
 def test_only_the_endpoints_are_exported_and_hold_no_secret(declared: Declared) -> None:

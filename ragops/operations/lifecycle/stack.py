@@ -24,9 +24,10 @@ from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import MissingError, UsageError
 from ragops.operations.data.models import model_keys
+from ragops.operations.lifecycle.secret_files import read_secret_files
 from ragops.resources import source_digest, stacks_dir
 from ragops.runtimes.registry import host_of
-from ragops.services.gateway import certificate, tokens
+from ragops.services.gateway import KONG_METRICS_PORT, certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class PlatformInputs:
     """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys.
 
     `mixed` are the services whose nodes do not all run the wanted version yet. `model_keys` reads the keys of servers
-    of models when they are declared: a stack that is taken down needs none.
+    of models when they are declared: a stack that is taken down needs none. `notify_files` reads the files with secrets
+    of `observability:` in the same way; `textfiles` is the folder of ragops's own figures.
     """
 
     settings: Settings
@@ -53,6 +55,9 @@ class PlatformInputs:
     jwks_file: str
     mixed: Collection[str] = ()
     model_keys: Callable[[], Mapping[str, str]] = dict
+    notify_files: Callable[[], Mapping[str, str]] = dict
+    environment: str = ""
+    textfiles: str = ""
 
     def own(self, service: str) -> Mapping[str, Any]:
         """Return the inputs that one service alone reads, by name."""
@@ -64,8 +69,11 @@ class PlatformInputs:
             },
             "gateway": {"inputs": self.door},
         }
-        found = values.get(service, {})
-        return {**found, "model_keys": self.model_keys()} if service == "api" else found
+        if service == "api":
+            return {**values["api"], "model_keys": self.model_keys()}
+        if service == "observability":
+            return {"environment": self.environment, "textfiles": self.textfiles, "files": self.notify_files()}
+        return values.get(service, {})
 
 
 def open_stack(project: Project, secrets: Mapping[str, str], *, mixed: Collection[str] = ()) -> PulumiStack:
@@ -183,9 +191,28 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, write: bool
         key=str(tls.key) if tls else "",
         fingerprint=tls.fingerprint if tls else "",
         pair=tls.pair() if tls else None,
+        metrics_port=_metrics_port(project),
     )
     jwks_file, read_keys = str(paths.gateway / tokens.JWKS), partial(model_keys, settings, paths.root)
-    return PlatformInputs(settings, secrets, host_of(project).runtime(), door, jwks_file, model_keys=read_keys)
+    return PlatformInputs(
+        settings,
+        secrets,
+        host_of(project).runtime(),
+        door,
+        jwks_file,
+        model_keys=read_keys,
+        notify_files=partial(read_secret_files, settings, paths.root),
+        environment=paths.environment,
+        textfiles=str(paths.metrics),
+    )
+
+
+def _metrics_port(project: Project) -> int:
+    """Return the port of the gateway's statistics: Kong's inside its network, Envoy's on this machine; 0 for none."""
+    section = project.settings.observability
+    if section is None:
+        return 0
+    return KONG_METRICS_PORT if host_of(project).facts.traits.uses_images else section.envoy_port
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
@@ -201,6 +228,7 @@ def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
         sorted(secrets.items()),
         sorted(host_of(project).image_pins().items()),
         sorted(model_keys(project.settings, project.paths.root).items()),
+        sorted(read_secret_files(project.settings, project.paths.root).items()),
     ]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 

@@ -58,11 +58,14 @@ def status(session: Session) -> PlatformStatus:
 
 
 def _line(endpoint: Endpoint, instance: Instance) -> ServiceStatus:
+    service = by_name(endpoint.service)
+    own = service.titles.get(endpoint.engine, endpoint.engine), endpoint.version
+    title, version = service.instance_title(endpoint, instance.name) or own
     return ServiceStatus(
         service=endpoint.service,
         instance=instance.name,
-        title=by_name(endpoint.service).titles.get(endpoint.engine, endpoint.engine),
-        version=endpoint.version,
+        title=title,
+        version=version,
         runtime=endpoint.runtime,
         state=instance.state,
         address=instance.address,

@@ -97,6 +97,7 @@ def settings(values: Mapping[str, Any], folder: Path, taken: Collection[int]) ->
     notes: tuple[str, ...] = ()
     for section in ("backup", "expose", "pulumi", "data_dir"):
         changed.pop(section, None)
+    changed["observability"] = False  # no one watches a platform that is gone in minutes
     if changed.pop("ollama", None) is not None:
         api = dict(changed.get("api") or {})
         api.pop("chat", None)

@@ -140,8 +140,7 @@ class DockerRuntimeHost:
         record = self._provisioned()
         before = {item.instance: item for item in record.of(endpoint.service)}
         found = docker_record.by_instance(self._containers(endpoint.service))
-        wanted = [node.name for node in endpoint.nodes] or [endpoint.service]
-        names = tuple(dict.fromkeys((*wanted, *found)))
+        names = tuple(dict.fromkeys((*endpoint.instances, *found)))
         with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a second each: Docker measures no oftener
             look = partial(self._instance, endpoint)
             return tuple(pool.map(look, names, map(found.get, names), map(before.get, names)))

@@ -66,7 +66,7 @@ class DockerRuntime:
         image = _needed(spec.name, spec.image)
         image_id = self._image_id(image.reference)
         needs = [
-            self._image(spec.service, image_id),
+            self._image(_image_name(spec), image_id),
             *self._data(spec, image, parent),
             *self._files(spec, image, image_id, parent),
         ]
@@ -119,11 +119,11 @@ class DockerRuntime:
                 found.append(VolumeFiles(f"{spec.name}-{kind}", props, options))
         return found
 
-    def _image(self, service: str, image_id: str) -> docker.RemoteImage:
+    def _image(self, name: str, image_id: str) -> docker.RemoteImage:
         """Declare the image by its id: here already, and kept when nothing needs it any more."""
         self._begin()
         if image_id not in self._images:
-            self._images[image_id] = docker.RemoteImage(f"{service}-image", name=image_id, keep_locally=True)
+            self._images[image_id] = docker.RemoteImage(f"{name}-image", name=image_id, keep_locally=True)
         return self._images[image_id]
 
     def _shared_network(self) -> docker.Network:
@@ -137,6 +137,11 @@ class DockerRuntime:
         root = get_root_resource()
         if root is not self._root:
             self._root, self._network, self._images = root, None, {}
+
+
+def _image_name(spec: ServiceSpec) -> str:
+    """Return what the image is of: the service, unless its instances are different programs."""
+    return spec.service if spec.name.startswith(spec.service) else spec.name
 
 
 def _needed(instance: str, image: ImageSpec | None) -> ImageSpec:

@@ -26,6 +26,9 @@ def refuse_what_cannot_start(project: Project) -> None:
     """Raise for a missing engine, a port of somebody else, a full disk, a folder that blocks the way, moved data."""
     for program in PROGRAMS:
         locate(program)
+    for each in SERVICES:
+        if each.host_programs and (section := project.settings.section(each.name)) is not None:
+            locate(section.program or each.host_programs[0])
     refuse_full_disk(data_folder(project))
     refuse_blocked_data(project)
     for (service, _key), port in project.settings.ports().items():

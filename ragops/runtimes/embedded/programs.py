@@ -28,20 +28,34 @@ _WHEELS = {
 ALIASES = {alias: program.name for program in _PROGRAMS for alias in program.aliases}
 # Services that are Python themselves: they run in this very environment, which needs the package.
 _PACKAGES = {"python": "ragops"} | {program.name: program.package for program in _PROGRAMS if not program.path}
+# Programs of this machine, which no wheel brings.
+_OF_MACHINE = frozenset(name for service in SERVICES for name in service.host_programs)
 _FALLBACK_USERS = ("postgres", "nobody")
 
 
 def locate(name: str) -> Path:
     """Return the path of an engine's program or tool.
 
-    Raises MissingError (engine_not_installed) where the wheel that brings it is not installed.
+    Raises MissingError (engine_not_installed) where the wheel that brings it is not installed, program_missing if it is
+    one of this machine and is not there.
     """
+    if name in _OF_MACHINE or name.startswith("/"):
+        return _on_path(name)
     if name in _PACKAGES and importlib.util.find_spec(_PACKAGES[name]):
         return Path(sys.executable)
     path = _in_wheel(name) if name not in _PACKAGES else None
     if path is None:
         raise MissingError("engine_not_installed", f"{name} is not installed", f"run `{install_command('embedded')}`")
     return path
+
+
+def _on_path(name: str) -> Path:
+    found = shutil.which(name)
+    if found is None:
+        where = "it is no program" if "/" in name else "it is not on PATH"
+        hint = "install it, or name its file as `observability.program`; `observability: off` does without"
+        raise MissingError("program_missing", f"cannot start {name}: {where}", hint)
+    return Path(found)
 
 
 def _in_wheel(name: str) -> Path | None:

@@ -86,6 +86,12 @@ class Endpoint:
     nodes: tuple[Node, ...] = ()
 
     @property
+    def instances(self) -> tuple[str, ...]:
+        """The names of its instances: the nodes, those of the option `instances`, else the service itself."""
+        listed = tuple(name for name in self.options.get("instances", "").split(",") if name)
+        return tuple(node.name for node in self.nodes) or listed or (self.service,)
+
+    @property
     def internal_address(self) -> tuple[str, int]:
         """Host and port for the other services."""
         return self.inner_host or self.host, self.inner_port or self.port

@@ -49,11 +49,15 @@ class Program:
 
 @dataclass(frozen=True)
 class ScrapeTarget:
-    """A page of metrics in Prometheus' format; `secret` names the bearer token that it asks for, empty: none."""
+    """A page of metrics in Prometheus' format; `secret` names the bearer token that it asks for, empty: none.
+
+    `job` is what its series are called by, empty: the service.
+    """
 
     instance: str
     url: str
     secret: str = ""
+    job: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,9 @@ class Declaration:
     """What a service is declared from on the platform's stack.
 
     `settings` is its section of ragops.yaml, `platform` the platform's name, `before` holds the endpoints of the
-    services that it needs, by name. `own` are values of operations that this service alone reads. `is_mixed`: its nodes
-    do not all run the wanted version yet.
+    services that it needs, by name, `targets` their pages of metrics. `own` are values of operations that this service
+    alone reads. `is_mixed`: its nodes do not all run the wanted version yet. `is_monitored`: exporters ask it, by a
+    login of their own.
     """
 
     settings: Any
@@ -72,6 +77,8 @@ class Declaration:
     before: Mapping[str, Endpoint] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     is_mixed: bool = False
+    targets: Mapping[str, tuple[ScrapeTarget, ...]] = field(default_factory=dict)
+    is_monitored: bool = False
 
 
 class Declared(Protocol):
@@ -91,7 +98,10 @@ class Service:
     `wheel_version` is the version of its engine as a wheel, empty without one. `update_cost` says what a newer version
     costs, unless the service has a `step` of its own.
     `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
-    `is_optional`: without its section in ragops.yaml there is no such service. `exposable` describes its line in
+    `is_optional`: without its section in ragops.yaml there is no such service, unless `is_default_with_images` and the
+    runtime starts images; `off` instead of the section, and there is none. `instances` are the names of its instances
+    if they are not its own. `host_programs` are programs of this machine that it runs if the runtime starts no images.
+    `exposable` describes its line in
     `expose:`, empty if its ports stay on 127.0.0.1. `image_keys` are the keys of its section that only runtimes with
     images read. `section_template` is the text of its section in a new ragops.yaml, below templates/; empty: its ports
     only. `dashboards` are files with Grafana dashboards, below templates/.
@@ -106,6 +116,9 @@ class Service:
     programs: ClassVar[tuple[Program, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
     is_optional: ClassVar[bool] = False
+    is_default_with_images: ClassVar[bool] = False
+    instances: ClassVar[tuple[str, ...]] = ()
+    host_programs: ClassVar[tuple[str, ...]] = ()
     exposable: ClassVar[str] = ""
     image_keys: ClassVar[tuple[str, ...]] = ()
     section_template: ClassVar[str] = ""
@@ -143,6 +156,11 @@ class Service:
     mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(default=lambda _endpoint, _wanted: None)
     """Return the nodes that refuse the others while not all run the wanted version; None if no node refuses another."""
 
+    instance_title: Lazy[Callable[[Endpoint, str], tuple[str, str] | None]] = Lazy(
+        default=lambda _endpoint, _instance: None
+    )
+    """Return title and version of one of its instances; None if they are those of the service."""
+
     def step(self, before: str, after: str) -> VersionStep:
         """Return whether it may go from one version to another with its data, and the cost: forward only."""
         from ragops.services.versions import forward
@@ -154,6 +172,11 @@ class Service:
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or self.image) if traits.uses_images else self.wheel_version
+
+    def images(self, settings: Any) -> Mapping[str, str]:
+        """Return the images that it is made from, by what each is of; empty without any."""
+        reference = getattr(settings, "image", "") or self.image
+        return {self.name: reference} if reference else {}
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """Return what an application needs to connect, by environment variable; `password` may be a mask."""

@@ -44,6 +44,8 @@ class Gateway(pulumi.ComponentResource):
 def _endpoint(inputs: GatewayInputs, runtime: Runtime, layout: Layout, spec: ServiceSpec) -> Endpoint:
     settings = inputs.settings
     options = {"admin": configuration.admin_socket(layout)} if layout.gateway_engine is GatewayEngine.ENVOY else {}
+    if inputs.metrics_port:
+        options["metrics_port"] = str(inputs.metrics_port)
     if settings.tls and inputs.certificate:
         options |= {"tls_port": str(settings.tls_port), "certificate": inputs.certificate}
     return local_endpoint(

@@ -78,6 +78,7 @@ class GatewayInputs:
 
     `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS;
     `fingerprint` identifies the certificate, `pair` is the text of both for a gateway that reads no files.
+    `metrics_port` is where its statistics are read, 0: nowhere.
     """
 
     settings: GatewaySettings
@@ -89,6 +90,7 @@ class GatewayInputs:
     key: str = ""
     fingerprint: str = ""
     pair: TlsPair | None = field(default=None, repr=False)
+    metrics_port: int = 0
 
     def with_upstream(self, upstream: tuple[str, int]) -> GatewayInputs:
         """Return the same inputs for the API at this host and port, as the gateway reaches it."""
@@ -110,6 +112,7 @@ class GatewayInputs:
             rate_limit=settings.rate_limit,
             cors=Cors(origins=settings.origins),
             body_limit=settings.body_bytes,
+            metrics_port=self.metrics_port,
             routes=platform_routes(settings.legacy_deprecated, settings.legacy_sunset),
         )
 
@@ -132,6 +135,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
     """Return the process as a runtime sees it: only what asks for a restart is part of it."""
     settings = inputs.settings
     ports = {"http": settings.port} | ({"https": settings.tls_port} if settings.tls else {})
+    ports |= {"metrics": inputs.metrics_port} if inputs.metrics_port else {}
     return ServiceSpec(
         service="gateway",
         version=VERSION,

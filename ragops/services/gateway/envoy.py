@@ -18,6 +18,7 @@ from ragops.services.gateway.envoy_resources import (
     CONSUMER_LIMIT,
     CORS,
     HTTP,
+    HTTP_LISTENER,
     JWT,
     MARK,
     ROUTES,
@@ -25,10 +26,12 @@ from ragops.services.gateway.envoy_resources import (
     TYPES,
     access_log,
     add_type,
+    admin_cluster,
     certificate,
     cluster,
     discovery,
     local_replies,
+    metrics_listener,
 )
 from ragops.services.gateway.envoy_routes import live_mark, mark, routes, token_check
 from ragops.services.gateway.policy import INTERNAL_HEADER_PREFIX, INTERNAL_HEADERS
@@ -38,7 +41,6 @@ if TYPE_CHECKING:
 
     from ragops.services.gateway.policy import GatewayPolicy, Json
 
-_HTTP_LISTENER = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its NUL
 
 
@@ -87,11 +89,18 @@ def _bootstrap(policy: GatewayPolicy, folder: str, admin_socket: str) -> Json:
     admin: Json = {}
     if admin_socket and len(admin_socket.encode()) <= _SOCKET_PATH_LIMIT:
         admin = {"admin": {"address": {"pipe": {"path": admin_socket, "mode": 0o600}}}}
+    statistics = bool(admin) and policy.metrics_port > 0
     return {
         "node": {"id": "gateway", "cluster": "ragops"},
         **admin,
         **_process(),
-        "static_resources": {"listeners": _listeners(policy, checks, source, tls)},
+        "static_resources": {
+            "listeners": [
+                *_listeners(policy, checks, source, tls),
+                *([metrics_listener(policy)] if statistics else []),
+            ],
+            **({"clusters": [admin_cluster(admin_socket)]} if statistics else {}),
+        },
         "dynamic_resources": {"cds_config": _source(folder, "clusters.json")},
     }
 
@@ -168,7 +177,7 @@ def _listener(name: str, address: str, port: int, chain: Json) -> Json:
 
 def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
     return add_type(
-        _HTTP_LISTENER,
+        HTTP_LISTENER,
         stat_prefix="gateway",
         server_name="ragops",
         **source,

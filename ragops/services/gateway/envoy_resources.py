@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TYPES = "type.googleapis.com/"
 HTTP = f"{TYPES}envoy.extensions.filters.http"
+HTTP_LISTENER = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 CORS = "envoy.filters.http.cors"
 ADDRESS_LIMIT = "ragops.limit.address"
 CONSUMER_LIMIT = "ragops.limit.consumer"
@@ -153,3 +154,31 @@ def certificate(tls: Tls, folder: str) -> Json:
             "watched_directory": {"path": folder},
         },
     )
+
+
+ADMIN = "admin"
+METRICS_PATH = "/stats/prometheus"
+
+
+def metrics_listener(policy: GatewayPolicy) -> Json:
+    """Return the listener that answers one page of Envoy's own statistics to this machine, and nothing else of it."""
+    match = {"path": METRICS_PATH, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    hosts = {"name": ADMIN, "domains": ["*"], "routes": [{"match": match, "route": {"cluster": ADMIN}}]}
+    http = add_type(
+        HTTP_LISTENER,
+        stat_prefix="metrics",
+        route_config={"virtual_hosts": [hosts]},
+        http_filters=[{"name": "envoy.filters.http.router", "typed_config": add_type(f"{HTTP}.router.v3.Router")}],
+    )
+    return {
+        "name": "metrics",
+        "address": {"socket_address": {"address": policy.listen, "port_value": policy.metrics_port}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": http}]}],
+    }
+
+
+def admin_cluster(socket: str) -> Json:
+    """Return Envoy's own statistics, at its Unix socket."""
+    endpoint = {"endpoint": {"address": {"pipe": {"path": socket}}}}
+    assignment = {"cluster_name": ADMIN, "endpoints": [{"lb_endpoints": [endpoint]}]}
+    return {"name": ADMIN, "type": "STATIC", "connect_timeout": "1s", "load_assignment": assignment}

@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 UPSTREAM = "rag-api"
 _HIDDEN = "(hidden)"
+_METRICS = {
+    "per_consumer": True,
+    "status_code_metrics": True,
+    "latency_metrics": True,
+    "bandwidth_metrics": True,
+    "upstream_health_metrics": True,
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +70,10 @@ def _text(value: Json) -> str:
 def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | None, live: str) -> Json:
     return {
         "_format_version": "3.0",
-        "plugins": [{"name": "pre-function", "config": pre_function(policy)}],
+        "plugins": [
+            {"name": "pre-function", "config": pre_function(policy)},
+            *([{"name": "prometheus", "config": _METRICS}] if policy.metrics_port else []),
+        ],
         "upstreams": [_upstream(policy)],
         "services": _services(policy),
         "routes": [ready(live), *answer(policy)],

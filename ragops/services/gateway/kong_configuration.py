@@ -86,8 +86,11 @@ def environment(policy: GatewayPolicy, document: str, log_conf: str) -> dict[str
     listen = [f"0.0.0.0:{HTTP_PORT} reuseport backlog=16384"]
     if policy.tls is not None:
         listen.append(f"0.0.0.0:{TLS_PORT} http2 ssl reuseport backlog=16384")
+    # In its own network, and not published.
+    status = {"STATUS_LISTEN": f"0.0.0.0:{policy.metrics_port}"} if policy.metrics_port else {}
     values = {
         **_SHARED,
+        **status,
         "DECLARATIVE_CONFIG": document,
         "PROXY_LISTEN": ", ".join(listen),
         "PROXY_ACCESS_LOG": "/dev/stdout ragops if=$ragops_failed",

@@ -213,7 +213,10 @@ class Route(_Frozen):
 
 
 class GatewayPolicy(_Frozen):
-    """The whole policy. `body_limit` in bytes; `denied` are inner paths, answered 404 with everything below them."""
+    """The whole policy. `body_limit` in bytes; `denied` are inner paths, answered 404 with everything below them.
+
+    `metrics_port` is where Prometheus reads the gateway's statistics, 0: nowhere.
+    """
 
     listen: Host
     port: Port
@@ -224,6 +227,7 @@ class GatewayPolicy(_Frozen):
     cors: Cors
     body_limit: int = Field(ge=1024, le=1 << 30)
     denied: tuple[Path, ...] = DENIED
+    metrics_port: int = Field(0, ge=0, le=65535)
     routes: tuple[Route, ...] = Field(min_length=1)
 
     @model_validator(mode="after")

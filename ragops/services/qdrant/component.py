@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ragops.services.contract import Endpoint, Login, Node
+from ragops.services.monitoring import MONITOR, QDRANT_SECRET
 from ragops.services.qdrant import node
 from ragops.services.qdrant.names import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION
 from ragops.services.qdrant.settings import instance
@@ -36,7 +37,7 @@ class Qdrant(pulumi.ComponentResource):
                 runtime.layout(name, node.image(settings)) for name in map(instance, range(1, settings.nodes + 1))
             ]
             self._start_in_order(declaration, layouts)
-            self.endpoint = cluster_endpoint(settings, runtime, layouts)
+            self.endpoint = cluster_endpoint(settings, runtime, layouts, is_monitored=declaration.is_monitored)
         else:
             runtime.run(service_spec(settings, declaration.secrets, layout), self)
             self.endpoint = single_endpoint(settings, runtime, layout)
@@ -49,7 +50,10 @@ class Qdrant(pulumi.ComponentResource):
         for number in range(1, len(layouts) + 1):
             options = pulumi.ResourceOptions(parent=self, depends_on=before)
             one = _Node(instance(number), options)
-            spec = node.node_spec(settings, secrets, layouts, number, asks_nodes=not declaration.is_mixed)
+            spec = node.node_spec(
+                settings, secrets, layouts, number,
+                asks_nodes=not declaration.is_mixed, is_monitored=declaration.is_monitored,
+            )  # fmt: skip
             declaration.runtime.run(spec, one)
             before = [one]
 
@@ -61,7 +65,9 @@ class _Node(pulumi.ComponentResource):
         super().__init__("ragops:service:QdrantNode", name, None, opts)
 
 
-def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
+def cluster_endpoint(
+    settings: QdrantSettings, runtime: Runtime, layouts: list[Layout], *, is_monitored: bool = False
+) -> Endpoint:
     """Return the addresses of every node; options: `replication_factor`, `shard_number` if they are set."""
     nodes = [
         Node(
@@ -87,7 +93,7 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
             for key, value in (("replication_factor", settings.replication_factor), ("shard_number", settings.shards))
             if value is not None
         },
-        logins=_LOGINS,
+        logins=_LOGINS | ({MONITOR: Login("", QDRANT_SECRET)} if is_monitored else {}),
         nodes=tuple(nodes),
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.render import render
 from ragops.services.image_references import size_bytes, tag, tag_version
+from ragops.services.monitoring import QDRANT_SECRET
 from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE, SERVER_VERSION
 from ragops.services.qdrant.settings import instance
 from ragops.services.qdrant.shard_layout import least_copies
@@ -54,10 +55,12 @@ def node_spec(
     number: int,
     *,
     asks_nodes: bool = True,
+    is_monitored: bool = False,
 ) -> ServiceSpec:
     """Return the specification of node `number`, counted from 1; `layouts` are those of all nodes in their order.
 
     With `asks_nodes` the other nodes have to send it the key too: off while there are some that do not (versions.py).
+    With `is_monitored` it takes a key that only reads, too.
     """
     layout = layouts[number - 1]
     secret_file = f"{layout.config_dir}/key.yaml"
@@ -79,7 +82,9 @@ def node_spec(
         files=(
             ConfigFile("join.sh", join),
             # JSON is YAML too, and quotes what a key may hold.
-            ConfigFile("key.yaml", json.dumps({"service": _keys(secrets)}) + "\n", secret=True),
+            ConfigFile(
+                "key.yaml", json.dumps({"service": _keys(secrets, is_monitored=is_monitored)}) + "\n", secret=True
+            ),
         ),
         ports={"rest": REST_PORT, "grpc": GRPC_PORT},
         health=ExecCheck(("/bin/bash", "-c", _HEALTHY)),
@@ -94,9 +99,10 @@ def node_spec(
     )
 
 
-def _keys(secrets: Mapping[str, str]) -> dict[str, str]:
+def _keys(secrets: Mapping[str, str], *, is_monitored: bool) -> dict[str, str]:
     """Return the key, and during a rotation the other one that is accepted: nodes need both for as long."""
-    return dict(zip(("api_key", "alt_api_key"), values(secrets, API_KEY_SECRET), strict=False))
+    keys = dict(zip(("api_key", "alt_api_key"), values(secrets, API_KEY_SECRET), strict=False))
+    return keys | ({"read_only_api_key": secrets[QDRANT_SECRET]} if is_monitored else {})
 
 
 def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, ScrapeTarget, Service
+from ragops.services.monitoring import MONITOR
 from ragops.services.qdrant.names import API_KEY_SECRET, ENGINE, IMAGE, SERVER_ENGINE, SERVER_VERSION, VERSION
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class QdrantService(Service):
         return values | ({"QDRANT_GRPC_URLS": grpc} if grpc else {})
 
     def scrape_targets(self, endpoint: Endpoint) -> tuple[ScrapeTarget, ...]:
-        """Return the metrics of every node; the key opens them."""
+        """Return the metrics of every node; the key that only reads opens them, if there is one."""
+        key = endpoint.logins[MONITOR].secret if MONITOR in endpoint.logins else API_KEY_SECRET
         host, port = endpoint.internal_address
         nodes = [(node.name, node.internal_url or node.url) for node in endpoint.nodes]
         found = nodes or [(endpoint.service, f"http://{host}:{port}")]
-        return tuple(ScrapeTarget(name, f"{url}/metrics", API_KEY_SECRET) for name, url in found)
+        return tuple(ScrapeTarget(name, f"{url}/metrics", key) for name, url in found)

@@ -9,6 +9,7 @@ import pulumi
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
 from ragops.services.image_references import tag_version
+from ragops.services.monitoring import MONITOR, REDIS_SECRET, REDIS_USER
 from ragops.services.redis import (
     APPLICATION_SECRET,
     APPLICATION_USER,
@@ -45,18 +46,22 @@ class Redis(pulumi.ComponentResource):
         super().__init__("ragops:service:Redis", "redis", None, opts)
         settings, secrets, runtime = declaration.settings, declaration.secrets, declaration.runtime
         layout = runtime.layout("redis", image_spec(settings))
-        self.process = runtime.run(service_spec(settings, secrets, layout), self)
-        users = acl_text(settings, secrets, health_user=layout.uses_images)
-        self.endpoint = endpoint(settings, runtime, layout, users)
+        monitored = declaration.is_monitored
+        self.process = runtime.run(service_spec(settings, secrets, layout, is_monitored=monitored), self)
+        users = acl_text(settings, secrets, health_user=layout.uses_images, is_monitored=monitored)
+        self.endpoint = endpoint(settings, runtime, layout, users, is_monitored=monitored)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: str = "") -> Endpoint:
+def endpoint(
+    settings: RedisSettings, runtime: Runtime, layout: Layout, users: str = "", *, is_monitored: bool = False
+) -> Endpoint:
     """How to reach it, from this machine and from the other services.
 
     `users` is the file of users; options: the names of all (`users`, by commas) and what marks the file (`users_file`).
     """
-    names = (OPERATOR_USER, APPLICATION_USER, HEALTH_USER, *settings.users)
+    monitor = (REDIS_USER,) if is_monitored else ()
+    names = (OPERATOR_USER, APPLICATION_USER, HEALTH_USER, *monitor, *settings.users)
     return local_endpoint(
         "redis",
         runtime,
@@ -69,6 +74,7 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
         logins={
             "operator": Login(OPERATOR_USER, OPERATOR_SECRET),
             "application": Login(APPLICATION_USER, APPLICATION_SECRET),
+            **({MONITOR: Login(REDIS_USER, REDIS_SECRET)} if is_monitored else {}),
             **{f"{USER_ROLE}{name}": Login(name, user_secret(name)) for name in sorted(settings.users)},
         },
     )
@@ -79,11 +85,14 @@ def image_spec(settings: RedisSettings) -> ImageSpec:
     return ImageSpec(reference=settings.image or IMAGE, mount="/data", user="redis", hot_dir="/etc/ragops-hot")
 
 
-def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
+def service_spec(
+    settings: RedisSettings, secrets: Mapping[str, str], layout: Layout, *, is_monitored: bool = False
+) -> ServiceSpec:
     """Return the service as a runtime sees it."""
     port = layout.port(settings.port, _INNER_PORT)
     conf = render("redis/redis.conf.j2", settings=settings, layout=layout, port=port)
-    users = ConfigFile(USERS_FILE, acl_text(settings, secrets, health_user=layout.uses_images), secret=True)
+    text = acl_text(settings, secrets, health_user=layout.uses_images, is_monitored=is_monitored)
+    users = ConfigFile(USERS_FILE, text, secret=True)
     own, hot = layout.split(users)
     return ServiceSpec(
         service="redis",

@@ -9,6 +9,7 @@ import secrets as random
 from typing import TYPE_CHECKING, Any, cast
 
 from ragops.render import render
+from ragops.services.monitoring import REDIS_SECRET, REDIS_USER
 from ragops.services.redis import (
     APPLICATION_SECRET,
     APPLICATION_USER,
@@ -45,7 +46,16 @@ _CHECK = "ragops-check-"  # begins the name of a user that is there for the mome
 _FLAGS = re.compile(r"on|off|nopass|sanitize-payload|skip-sanitize-payload|[#><!].*")
 
 
-def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, health_user: bool) -> str:
+# Of exporters: how the server is, never what is in it.
+MONITOR_RULES = (
+    "resetkeys resetchannels -@all +ping +client|setname +client|list +info +config|get +slowlog|get +slowlog|len"
+    " +latency|latest +latency|histogram"
+)
+
+
+def acl_text(
+    settings: RedisSettings, secrets: Mapping[str, str], *, health_user: bool, is_monitored: bool = False
+) -> str:
     """Return the file of users, with a mark of its content that shows whether the server has loaded it.
 
     No client can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
@@ -59,6 +69,9 @@ def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, health_user
         application_passwords=_passwords(secrets, APPLICATION_SECRET),
         application_rules=APPLICATION_RULES,
         health=HEALTH_USER if health_user else "",
+        monitor=REDIS_USER if is_monitored else "",
+        monitor_passwords=_passwords(secrets, REDIS_SECRET) if is_monitored else "",
+        monitor_rules=MONITOR_RULES,
         users=[
             (name, _passwords(secrets, user_secret(name)), rules(user)) for name, user in sorted(settings.users.items())
         ],

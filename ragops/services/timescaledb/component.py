@@ -11,6 +11,7 @@ import pulumi
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
 from ragops.services.image_references import tag
+from ragops.services.monitoring import DATABASE_ROLE, DATABASE_SECRET, MONITOR
 from ragops.services.spec import (
     ConfigFile,
     ExecCheck,
@@ -54,11 +55,11 @@ class Timescale(pulumi.ComponentResource):
         settings, secrets, runtime = declaration.settings, declaration.secrets, declaration.runtime
         layout = runtime.layout("timescaledb", image_spec(settings))
         self.process = runtime.run(service_spec(settings, secrets, layout), self)
-        self.endpoint = endpoint(settings, runtime, layout)
+        self.endpoint = endpoint(settings, runtime, layout, is_monitored=declaration.is_monitored)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:
+def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout, *, is_monitored: bool = False) -> Endpoint:
     """Return how to reach it; `socket` is for its own tools if they run next to it in an image."""
     options = {"database": settings.database}
     if layout.uses_images:
@@ -75,6 +76,7 @@ def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> E
         logins={
             "operator": Login(OWNER_ROLE, OWNER_SECRET),
             "application": Login(APPLICATION_ROLE, APPLICATION_SECRET),
+            **({MONITOR: Login(DATABASE_ROLE, DATABASE_SECRET)} if is_monitored else {}),
         },
     )
 
@@ -121,7 +123,8 @@ def _files(
     conf = render(
         "timescaledb/postgresql.conf.j2", settings=settings, layout=layout, port=port, socket=socket, parameters=tuned
     )
-    roles = (OWNER_ROLE, APPLICATION_ROLE)
+    # That of exporters stands here even if there is none: so no switch of observability restarts the database.
+    roles = (OWNER_ROLE, APPLICATION_ROLE, DATABASE_ROLE)
     files = (
         ConfigFile("postgresql.conf", conf),
         ConfigFile(

@@ -10,6 +10,7 @@ from psycopg import sql
 
 from ragops.adapters.postgres import connect, fetch_value, translate_errors
 from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.monitoring import DATABASE_ROLE, MONITOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint, Login
 
 MAINTENANCE = "postgres"  # the database for statements on databases
+# What the role of exporters has: it reads statistics, holds few connections, and no statement of it runs long.
+MONITOR_RIGHTS = (
+    "ALTER ROLE {} INHERIT CONNECTION LIMIT 5",
+    "ALTER ROLE {} SET default_transaction_read_only = on",
+    "ALTER ROLE {} SET statement_timeout = '10s'",
+    "GRANT pg_monitor TO {}",
+)
 _RECOVERY_LIMIT = 600.0
 _POLL = 0.1
 
@@ -78,10 +86,11 @@ def prepare(endpoint: Endpoint) -> None:
     database = endpoint.options["database"]
     wait_ready(endpoint)
     prepare_role(endpoint)
+    prepare_monitor(endpoint)
     with session(endpoint, MAINTENANCE, subject=f"database {database}") as connection:
         if not exists(connection, database):
             create(connection, database)
-        grant_connect(connection, database, endpoint.logins["application"].user)
+        grant_connect(connection, database, endpoint)
 
 
 def wait_ready(endpoint: Endpoint) -> None:
@@ -103,12 +112,33 @@ def prepare_role(endpoint: Endpoint) -> None:
     """Create the application role with today's password, and no more rights than a login."""
     login = endpoint.logins["application"]
     with session(endpoint, MAINTENANCE, subject=f"role {login.user}") as connection:
-        if not fetch_value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]):
-            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
-        if not _can_log_in(endpoint):
-            _set_password(connection, login)
-        rights = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-        connection.execute(sql.SQL(rights).format(sql.Identifier(login.user)))
+        _make_login(connection, endpoint, "application")
+
+
+def prepare_monitor(endpoint: Endpoint) -> None:
+    """Create the role that exporters log in as, with the statistics of pg_monitor and no right on any data.
+
+    If the endpoint has no such login (`observability: off`), the role of an earlier one may log in no more.
+    """
+    with session(endpoint, MAINTENANCE, subject=f"role {DATABASE_ROLE}") as connection:
+        name = sql.Identifier(DATABASE_ROLE)
+        if MONITOR in endpoint.logins:
+            _make_login(connection, endpoint, MONITOR)
+            for statement in MONITOR_RIGHTS:
+                connection.execute(sql.SQL(statement).format(name))
+        elif fetch_value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [DATABASE_ROLE]):
+            connection.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(name))
+
+
+def _make_login(connection: Connection, endpoint: Endpoint, role: str) -> None:
+    """Create the role of a login if it is missing, with its password and no more rights than a login."""
+    login = endpoint.logins[role]
+    if not fetch_value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]):
+        connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
+    if not _can_log_in(endpoint, role):
+        _set_password(connection, login)
+    rights = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    connection.execute(sql.SQL(rights).format(sql.Identifier(login.user)))
 
 
 def exists(connection: Connection, database: str) -> bool:
@@ -122,11 +152,19 @@ def create(connection: Connection, database: str) -> None:
     connection.execute(statement.format(sql.Identifier(database)))
 
 
-def grant_connect(connection: Connection, database: str, role: str) -> None:
-    """Let only `role` and the owner connect to the database."""
-    names = {"database": sql.Identifier(database), "role": sql.Identifier(role)}
-    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
-    connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}").format(**names))
+def grant_connect(connection: Connection, database: str, endpoint: Endpoint) -> None:
+    """Let only the roles of the endpoint's logins and the owner connect to the database."""
+    name = sql.Identifier(database)
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
+    grant_logins(connection, database, endpoint)
+
+
+def grant_logins(connection: Connection, database: str, endpoint: Endpoint) -> None:
+    """Let the application and, if there is one, the role of exporters connect to the database."""
+    for role, rights in (("application", "CONNECT, TEMPORARY"), (MONITOR, "CONNECT")):
+        if role in endpoint.logins:
+            names = {"database": sql.Identifier(database), "role": sql.Identifier(endpoint.logins[role].user)}
+            connection.execute(sql.SQL(f"GRANT {rights} ON DATABASE {{database}} TO {{role}}").format(**names))
 
 
 def change_password(endpoint: Endpoint, new: Login) -> None:
@@ -135,10 +173,10 @@ def change_password(endpoint: Endpoint, new: Login) -> None:
         _set_password(connection, new)
 
 
-def _can_log_in(endpoint: Endpoint) -> bool:
+def _can_log_in(endpoint: Endpoint, role: str) -> bool:
     """Whether the password holds already: setting it again would change the role at every `up`."""
     try:
-        log_in(endpoint, MAINTENANCE, role="application").close()
+        log_in(endpoint, MAINTENANCE, role=role).close()
     except RagopsError as error:
         if error.code == "database_login_refused":
             return False

@@ -301,6 +301,7 @@ def write_whole(root: Path, docker: DockerHost, ragops: Any, env: dict[str, str 
     assert done.code == 0, done.err
     values = yaml.safe_load((root / "ragops.yaml").read_text())
     values.pop("ollama", None)
+    values["observability"] = False  # seven containers more, which tests/docker/platform/test_observability.py has
     (root / "ragops.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     first, made = _free_block(_BLOCK + 5), Whole(root, docker, ragops, env or {})
     ports = iter(range(first + _BLOCK, first + _BLOCK + 5))

@@ -75,7 +75,7 @@ class Service(Client):
 
     def platform(self, config: Path) -> Platform:
         """A platform of this service alone, as backups and restores see it."""
-        config.write_text("name: test\nruntime: docker\n")
+        config.write_text("name: test\nruntime: docker\nobservability: off\n")
         return Platform("test", "docker", {self.endpoint.service: self.endpoint}, control_of, {config.name: config})
 
 

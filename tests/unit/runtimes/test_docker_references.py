@@ -60,7 +60,7 @@ def test_the_digest_is_that_of_the_references_own_repository() -> None:
 
 
 def test_the_apis_image_is_made_here() -> None:
-    settings = Settings(name="x", runtime="docker")
+    settings = Settings(name="x", runtime="docker", observability=False)
     assert references(settings)["api"] == IMAGE
     assert is_made_here(settings, "api")
     assert not is_made_here(settings, "redis")

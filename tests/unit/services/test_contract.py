@@ -60,7 +60,7 @@ def test_an_endpoint_reads_back_what_it_wrote_and_writes_no_password() -> None:
 @pytest.mark.parametrize("service", SERVICES, ids=lambda service: service.name)
 def test_every_late_member_is_there_and_takes_what_the_contract_passes(service: Service) -> None:
     arguments = {"step": 2, "declare": 2, "probe": 2, "prepare": 1, "check_update": 2, "before_update": 2,
-                 "after_update": 2, "node_versions": 1, "mixed_nodes": 2}  # fmt: skip
+                 "after_update": 2, "node_versions": 1, "mixed_nodes": 2, "instance_title": 2}  # fmt: skip
     late = {name for kind in type(service).__mro__ for name, value in vars(kind).items() if isinstance(value, Lazy)}
     members = {*arguments, "settings", "backup"}
     assert late <= members

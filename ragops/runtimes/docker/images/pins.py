@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE
 from ragops.adapters.state_file import StateFile
-from ragops.services import SERVICES, by_name
+from ragops.services import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def references(settings: Settings) -> dict[str, str]:
-    """Return the image of every service: the one of its settings, or else the pinned one; by service."""
-    found = {}
+    """Return every image, that of the settings or else the pinned one, by service, or by instance if it has several."""
+    found: dict[str, str] = {}
     for service in SERVICES:
-        section = settings.section(service.name)
-        if section is not None and (reference := getattr(section, "image", "") or service.image):
-            found[service.name] = reference
+        if (section := settings.section(service.name)) is not None:
+            found |= service.images(section)
     return found
 
 
 def is_made_here(settings: Settings, service: str) -> bool:
     """Return whether the image of the service is built from this package, the settings naming no other."""
-    return by_name(service).builds_image and not settings.section(service).image
+    found = next((one for one in SERVICES if one.name == service), None)
+    return found is not None and found.builds_image and not settings.section(service).image
 
 
 @dataclass(frozen=True)

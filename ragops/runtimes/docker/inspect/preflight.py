@@ -80,7 +80,7 @@ def refuse_taken_names(docker: DockerHost, names: DockerNames, containers: Seque
 
 
 def _would_be_ours(names: DockerNames, name: str) -> bool:
-    services = "|".join(service.name for service in SERVICES)
+    services = "|".join(name for service in SERVICES for name in service.instances or (service.name,))
     return re.fullmatch(rf"{re.escape(names.network)}-({services})(-\d+)?", name) is not None
 
 

@@ -121,11 +121,12 @@ def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[di
         (names.config_volume(spec.name), image.config_dir if spec.files else "", True),
         (names.hot_volume(spec.name), image.hot_dir, True),
     )
-    return [
+    found: list[dict[str, Any]] = [
         {"volume_name": volume, "container_path": folder, "read_only": read_only}
         for volume, folder, read_only in mounts
         if folder
     ]
+    return found + [{"host_path": one.source, "container_path": one.target, "read_only": True} for one in spec.binds]
 
 
 def _sizes(spec: ServiceSpec) -> dict[str, int]:

@@ -74,7 +74,7 @@ def drop(endpoint: Endpoint, database: str) -> None:
 
 def _make(connection: Connection, endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
     database_properties.create(connection, fresh, wanted.database if wanted else None)
-    roles.grant_connect(connection, fresh, endpoint.logins["application"].user)
+    roles.grant_connect(connection, fresh, endpoint)
     if wanted:
         _take_away(endpoint, fresh, wanted)
 
@@ -207,9 +207,7 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
         return
     with roles.session(endpoint, roles.MAINTENANCE, subject=f"database {fresh}") as connection:
         database_properties.put_rest(connection, fresh, wanted.database)
-        user = sql.Identifier(endpoint.logins["application"].user)
-        statement = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}")
-        connection.execute(statement.format(sql.Identifier(fresh), user))
+        roles.grant_logins(connection, fresh, endpoint)
 
 
 def quiet_subscriptions(endpoint: Endpoint, kept: str) -> list[str]:
