@@ -20,7 +20,7 @@ _SHOWN = 5  # names of what is down
 
 
 def instance_title(endpoint: Endpoint, instance: str) -> tuple[str, str]:
-    """Return title and version of one of the containers; of Prometheus where there is no other."""
+    """Return title and version of one of the containers; of Prometheus if there is no other."""
     names, versions = (endpoint.options.get(key, "").split(",") for key in ("instances", "versions"))
     known = dict(zip(names, versions, strict=False))
     title = TITLES.get(instance, TITLES[PROMETHEUS] if instance == endpoint.service else instance)
