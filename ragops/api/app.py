@@ -83,7 +83,12 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     app.add_middleware(Deadline, seconds=config.request_seconds)
     app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
-    app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))
+    paths = frozenset(app.openapi()["paths"])
+    app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=paths)
+    if deps.tracing:
+        from ragops.api.tracing import Traced
+
+        app.add_middleware(Traced, tracing=deps.tracing, paths=paths)
 
 
 def _direct_operations() -> dict[str, Operation]:

@@ -110,6 +110,13 @@ class TimeoutConfig(Section):
     request: float | None = Field(None, gt=0)
 
 
+class TracingConfig(Section):
+    """Where spans are sent, by OTLP over HTTP, and the share of traces that begin here."""
+
+    endpoint: Url
+    sample: float = Field(1.0, ge=0, le=1)
+
+
 class CacheConfig(Section):
     """How many seconds an answer is kept in Redis; 0 keeps none."""
 
@@ -139,6 +146,7 @@ class ApiConfig(Section):
     search: SearchConfig = SearchConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
     cache: CacheConfig = CacheConfig()
+    tracing: TracingConfig | None = None
     workers: int = Field(1, ge=1, le=64)
     folder: Path = Field(default=Path(), exclude=True)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
+from ragops.adapters import trace_context
 from ragops.api import catalogue
 from ragops.api.answering import Answers
 from ragops.api.breakers import Breaker
@@ -24,6 +26,7 @@ from ragops.embedding import make
 
 if TYPE_CHECKING:
     from ragops.api.config import ApiConfig
+    from ragops.api.tracing import Tracing
     from ragops.embedding.spec import ModelSpec
 
 _SLACK = 1.0  # seconds that a guarded call has beyond its attempts
@@ -43,9 +46,11 @@ class Dependencies:
     query_log: QueryLog
     cache: AnswerCache | None
     database: Database | None
+    tracing: Tracing | None = None
 
     async def open(self) -> None:
         """Begin to connect, without waiting."""
+        trace_context.record_with(self.tracing)
         if self.database:
             await self.database.open()
         self.query_log.start()
@@ -60,6 +65,9 @@ class Dependencies:
         for client in (*servers, self.search.qdrant, self.cache, self.database):
             if client is not None:
                 await client.close()
+        if self.tracing:
+            trace_context.record_with(None)
+            await asyncio.to_thread(self.tracing.close)
 
 
 class _Builder:
@@ -115,6 +123,13 @@ class _Builder:
         read_only = cache.read_only if cache else None
         return QueryLog(database, self.config.privacy.query_text, self.clock, self.metrics, read_only)
 
+    def tracing(self) -> Tracing | None:
+        if self.config.tracing is None:
+            return None
+        from ragops.api.tracing import Tracing
+
+        return Tracing(self.config.tracing, self.config.platform)
+
     def database(self) -> Database | None:
         config = self.config.database
         if config is None:
@@ -124,7 +139,7 @@ class _Builder:
 
 
 def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
-    """All clients; connects to nothing yet. Raises UsageError where a secret cannot be read."""
+    """All clients; connects to nothing yet. Raises UsageError where a secret cannot be read, MissingError."""
     builder = _Builder(config, clock or Clock())
     cache, database = builder.cache(), builder.database()
     search = builder.search(cache, database)
@@ -138,6 +153,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
         query_log=builder.query_log(database, cache),
         cache=cache,
         database=database,
+        tracing=builder.tracing(),
     )
     search.names = partial(catalogue.names, deps)
     return deps

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from ragops.adapters.trace_context import trace_id
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _LEVELS = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "critical", "INFO": "info", "DEBUG": "debug"}
@@ -29,6 +31,8 @@ class JsonFormatter(logging.Formatter):
         }
         if identifier := request_id.get():
             line["request_id"] = identifier
+        if trace := trace_id():
+            line["trace_id"] = trace
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info).splitlines()
@@ -42,8 +46,11 @@ def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> 
     """Log `event`, a stable snake_case word, with its fields."""
     if not logger.isEnabledFor(level):
         return
-    identifier = request_id.get()
-    logger.log(level, event, extra={"fields": {"request_id": identifier, **fields} if identifier else fields})
+    if identifier := request_id.get():
+        fields = {"request_id": identifier, **fields}
+    if trace := trace_id():
+        fields = {"trace_id": trace, **fields}
+    logger.log(level, event, extra={"fields": fields})
 
 
 def configure() -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
 
+from ragops.adapters import trace_context
 from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
 from ragops.api.streaming import is_event_stream
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from prometheus_client import Counter, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from ragops.adapters.trace_context import TraceContext
     from ragops.api.clock import Clock
     from ragops.api.config import LegacyConfig
     from ragops.api.metrics import Metrics
@@ -50,15 +52,21 @@ class RequestLogging:
         """Pass the request on, with an id that the answer and every line of the log have."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        identifier = _identifier(scope["headers"])
+        identifier, carried = _identify(scope["headers"])
         token = request_id.set(identifier)
+        known = trace_context.current.get()  # a span that records this request
+        trace_token = trace_context.current.set(known if known.parent else carried)
+        trace = trace_context.trace_id().encode()
         started, status = self._clock.monotonic(), 0
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode())]
+                added = [(b"x-request-id", identifier.encode())]
+                if trace:
+                    added.append((b"x-trace-id", trace))
+                message["headers"] = [*message["headers"], *added]
             await send(message)
 
         try:
@@ -72,6 +80,7 @@ class RequestLogging:
         finally:
             self._record(scope, status, self._clock.monotonic() - started)
             request_id.reset(token)
+            trace_context.current.reset(trace_token)
 
     def _labelled(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         requests = self._metrics.requests.labels(method, route, str(status))
@@ -96,10 +105,18 @@ def _method(scope: Scope) -> str:
     return scope["method"] if scope["method"] in _METHODS else "other"
 
 
-def _identifier(headers: Iterable[tuple[bytes, bytes]]) -> str:
-    """Return the id that the gateway or the client gave if it has a safe form, else a new one."""
-    given = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), "")
-    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+def _identify(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, TraceContext]:
+    """Return the id that the gateway or the client gave if it has a safe form, else a new one, and the trace."""
+    given = parent = state = ""
+    for name, value in headers:
+        if name == b"x-request-id":
+            given = given or value.decode("latin-1")
+        elif name == b"traceparent":
+            parent = value.decode("latin-1")
+        elif name == b"tracestate":
+            state = value.decode("latin-1")
+    identifier = given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    return identifier, trace_context.read(parent, state) if parent else trace_context.NONE
 
 
 class BodyLimit:

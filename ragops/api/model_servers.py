@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ragops.adapters import trace_context
 from ragops.api.chat_stream import read_body, stream_chat
 from ragops.api.dependency_errors import SLOW, DependencyFailedError, SlowError
 from ragops.api.problem import ApiError
@@ -78,9 +80,9 @@ class ModelServer:
     def chat_stream(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> AsyncGenerator[Piece]:
         """Yield the pieces of the model's answer as they come."""
         body = protocols.chat_body(spec, messages, stream=True)
-        headers = protocols.headers(next(iter(self._key()), ""))
+        headers = {**protocols.headers(next(iter(self._key()), "")), **trace_context.headers()}
         request = self._http.build_request("POST", protocols.path(self._kind, "chat"), json=body, headers=headers)
-        return stream_chat(self._http, request, self._kind, self._failed)
+        return self._traced(stream_chat(self._http, request, self._kind, self._failed))
 
     async def ready(self, model: str) -> None:
         """Return if the server answers and has `model`, as far as it lists its models.
@@ -121,12 +123,22 @@ class ModelServer:
     async def _ask(self, method: str, path: str, body: Any, most: int, seconds: float) -> Any:
         """Return the JSON that the server answers within so many seconds. Raises httpx.HTTPError, ServerError."""
         key = next(iter(self._key()), "")
-        request = self._http.stream(method, path, json=body, headers=protocols.headers(key))
-        try:
-            async with asyncio.timeout(seconds), request as response:
-                return responses.read_response(response, await read_body(response, most), key)
-        except TimeoutError:
-            raise protocols.slow(seconds) from None
+        with trace_context.span("model", is_call=True, server=self._name, path=path):
+            headers = {**protocols.headers(key), **trace_context.headers()}
+            try:
+                async with (
+                    asyncio.timeout(seconds),
+                    self._http.stream(method, path, json=body, headers=headers) as found,
+                ):
+                    return responses.read_response(found, await read_body(found, most), key)
+            except TimeoutError:
+                raise protocols.slow(seconds) from None
+
+    async def _traced(self, pieces: AsyncGenerator[Piece]) -> AsyncGenerator[Piece]:
+        with trace_context.detached_span("model", server=self._name, path=protocols.path(self._kind, "chat")):
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    yield piece
 
     def _failed(self, error: httpx.HTTPError | ServerError) -> ApiError:
         """Return the error of this service for a call that failed."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.trace_context import span
 from ragops.api.passages import FoundPassage, Passages, passage_of
 from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
@@ -121,7 +122,8 @@ class Search:
         self.breaker.check()
         embedder.check()
         began = perf_counter()
-        vector = await embedder.embed(query, prefixed=source.prefixed)
+        with span("embed", embedder=embedder.name):
+            vector = await embedder.embed(query, prefixed=source.prefixed)
         self._metrics.embedding_seconds.labels(embedder.name).observe(perf_counter() - began)
         result = await self.breaker.call(lambda: self.retrieval.find(source, query, vector, limit))
         passages = Passages([passage_of(hit, collection) for hit in result.hits])

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ragops.adapters.redis_pipeline import RedisPipeline
+from ragops.adapters.trace_context import span
 from ragops.api.dependency_errors import DependencyFailedError, SlowError
 from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
@@ -101,7 +102,8 @@ class AnswerCache:
             return None
         commands = ("HGET", _PREFIX + collection, _field(question)), ("GET", _CHANGE)
         try:
-            answer, change = await self._send(*commands)
+            with span("cache get", is_call=True, collection=collection):
+                answer, change = await self._send(*commands)
         except ApiError:
             self._unavailable.inc()
             return None
@@ -118,7 +120,8 @@ class AnswerCache:
         key = _PREFIX + collection
         change = ("HSET", key, _field(question), answer), ("EXPIRE", key, self._seconds, "NX")
         try:
-            await self._send(("MULTI",), *change, ("EXEC",))
+            with span("cache put", is_call=True, collection=collection):
+                await self._send(("MULTI",), *change, ("EXEC",))
         except ApiError:
             self._unavailable.inc()
 

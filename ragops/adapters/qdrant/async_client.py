@@ -16,9 +16,11 @@ from ragops.adapters.qdrant.balancing import PROBE_SECONDS, Balancer
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, no_answer
 from ragops.adapters.qdrant.hedging import Hedging
 from ragops.adapters.qdrant.searching import Hit, Question, search_by_grpc, search_by_rest
+from ragops.adapters.trace_context import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from qdrant_client import AsyncQdrantClient
 
@@ -173,7 +175,7 @@ class AsyncClient:
         began = self._monotonic()
         node.in_flight += 1
         try:
-            with library.translate_errors():
+            with library.translate_errors(), self._span(node, collection):
                 async with asyncio.timeout(self._seconds):
                     found = await request(self._session(node.address), node.address)
         except RequestFailedError as error:
@@ -194,6 +196,9 @@ class AsyncClient:
             self._hedging.add(now - began)
             self._on_answer(node.address, now - began)
         return found
+
+    def _span(self, node: Node, collection: str) -> AbstractContextManager[object]:
+        return span("search" if collection else "ask", is_call=True, node=node.address.name, collection=collection)
 
     def _session(self, address: Address) -> _Session:
         """Return the node's clients with the present key; those before it end when their last call must have ended."""

@@ -19,6 +19,7 @@ from qdrant_client import grpc as qdrant_grpc
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
+from ragops.adapters import trace_context
 from ragops.adapters.qdrant.addresses import root_certificates, verification
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, error_text, no_answer
 
@@ -78,7 +79,12 @@ def open_client(address: Address, key: str, seconds: float) -> QdrantClient:
 def open_async_client(address: Address, key: str, seconds: float) -> AsyncQdrantClient:
     """Return a client of one node for coroutines, with deadlines of `seconds` rounded up to whole ones."""
     with _insecure_is_meant():
-        return AsyncQdrantClient(**_arguments(address, key, seconds))
+        hooks: dict[str, Any] = {} if address.grpc_url else {"event_hooks": {"request": [_pass_trace_on]}}
+        return AsyncQdrantClient(**_arguments(address, key, seconds), **hooks)
+
+
+async def _pass_trace_on(request: httpx.Request) -> None:
+    request.headers.update(trace_context.headers())
 
 
 class Stub:
@@ -94,13 +100,16 @@ class Stub:
             self._channel = grpc.aio.secure_channel(target, credentials, options)
         else:
             self._channel = grpc.aio.insecure_channel(target, options)
-        self._metadata = (("api-key", key),) if key else None
+        self._metadata: tuple[tuple[str, str], ...] | None = (("api-key", key),) if key else None
         self._points: Any = qdrant_grpc.PointsStub(self._channel)  # type: ignore[no-untyped-call]
         self._collections: Any = qdrant_grpc.CollectionsStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def query(self, request: qdrant_grpc.QueryPoints, seconds: float) -> qdrant_grpc.QueryResponse:
         """Return the answer to a query; the deadline is `seconds`. Raises grpc.RpcError."""
-        found: qdrant_grpc.QueryResponse = await self._points.Query(request, timeout=seconds, metadata=self._metadata)
+        metadata = self._metadata
+        if trace := trace_context.headers():
+            metadata = (*(metadata or ()), *trace.items())
+        found: qdrant_grpc.QueryResponse = await self._points.Query(request, timeout=seconds, metadata=metadata)
         return found
 
     async def greet(self, seconds: float) -> None:

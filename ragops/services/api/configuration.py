@@ -216,6 +216,7 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
         "search": dict(inputs.search),
         "cache": {"seconds": settings.cache_seconds},
         "workers": settings.workers,
+        **({"tracing": settings.tracing.model_dump()} if settings.tracing.endpoint else {}),
     }
 
 

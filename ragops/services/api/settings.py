@@ -137,6 +137,13 @@ class PrivacySettings(Section):
     query_text: Literal["keep", "hash", "omit"] = Field("keep", description="what the query log keeps of a question")
 
 
+class TracingSettings(Section):
+    """Section `api.tracing:`: spans of requests for a collector of OpenTelemetry."""
+
+    endpoint: Url = Field("", description="URL of a collector that takes OTLP over HTTP; empty: no spans are made")
+    sample: float = Field(1.0, ge=0, le=1, description="share of traces that begin at the API and are recorded")
+
+
 class ApiSettings(Section):
     """Section `api:` of ragops.yaml."""
 
@@ -150,6 +157,7 @@ class ApiSettings(Section):
     breakers: BreakerSettings = BreakerSettings()
     legacy: LegacySettings = LegacySettings()
     privacy: PrivacySettings = PrivacySettings()
+    tracing: TracingSettings = TracingSettings()
     cache_seconds: int = Field(30, ge=0, le=86400, description="how long an answer is kept in Redis; 0: not at all")
 
     def own_models(self) -> tuple[str, ...]:

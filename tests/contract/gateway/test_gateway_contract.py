@@ -371,6 +371,15 @@ def test_a_request_has_one_id_on_its_whole_way(gateway: Any) -> None:
     assert other.headers["x-request-id"] != answer.headers["x-request-id"]
 
 
+def test_a_trace_is_passed_on_as_the_client_began_it(gateway: Any) -> None:
+    trace = {"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "tracestate": "vendor=1"}
+    assert gateway.request("GET", API, headers=trace).status_code == 200
+    seen = gateway.upstream.seen[0].headers
+    assert {name: seen[name] for name in trace} == trace
+    assert gateway.request("GET", API).status_code == 200
+    assert "traceparent" not in gateway.upstream.seen[1].headers, "the gateway begins none"
+
+
 def test_a_clients_request_id_is_kept_if_it_is_harmless(gateway: Any) -> None:
     answer = gateway.request("GET", API, headers={"X-Request-ID": "my-id.1"})
     assert answer.headers["x-request-id"] == "my-id.1"

@@ -107,6 +107,7 @@ class FakeQdrant:
     has_words: bool = True
     most: int = 10_000  # that a query may ask for
     asked: list[dict[str, Any]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)  # of every request
 
     def add(self, collection: str, texts: dict[str, str], embed: Callable[[list[str]], list[list[float]]]) -> None:
         """Documents by path, one point each."""
@@ -124,6 +125,7 @@ class FakeQdrant:
             return
         body = await read_body(receive)
         self.calls.append(scope["path"])
+        self.headers.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
         if self.delay:
             await asyncio.sleep(self.delay)
         status, answer = self._answer(scope, body)
@@ -207,6 +209,7 @@ class FakeOllama:
     calls: list[tuple[str, Any]] = field(default_factory=list)
     pieces: list[str] = field(default_factory=lambda: [" Because", " of", " [1]. "])
     breaks_off: bool = False
+    headers: list[dict[str, str]] = field(default_factory=list)  # of every request
     pause: threading.Event | None = None  # between the first piece and the second
     left: threading.Event = field(default_factory=threading.Event)
 
@@ -233,6 +236,7 @@ class FakeOllama:
         body = await read_body(receive)
         asked = json.loads(body) if body else None
         self.calls.append((scope["path"], asked))
+        self.headers.append({name.decode(): value.decode("latin-1") for name, value in scope["headers"]})
         if self.delay:
             await asyncio.sleep(self.delay)
         if isinstance(asked, dict) and asked.get("stream") and not self.fail:

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from ragops.api.app import create_app
-from ragops.api.config import load
+from ragops.api.config import ApiConfig, load
 from ragops.api.dependencies import build
 from ragops.errors import InvalidInputError, UsageError
 from ragops.runtimes.docker.facts import TRAITS
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.api.config import ApiConfig
     from tests.unit.api.fakes import Clock, FakeQdrant, Issuer
 
 SECRETS = {
@@ -267,3 +266,10 @@ def test_probe_of_nobody_and_of_something_else(qdrant: FakeQdrant):
         assert (check.name, check.status) == ("reachable", Status.DOWN)
         assert detail in check.detail
         assert check.hint
+
+
+def test_a_collector_is_in_the_configuration_only_if_there_is_one(tmp_path):
+    assert "tracing" not in api_config(inputs(), layout(tmp_path)), "no API is changed by an update of ragops"
+    config = api_config(inputs(tracing={"endpoint": "http://collector:4318", "sample": 0.5}), layout(tmp_path))
+    assert config["tracing"] == {"endpoint": "http://collector:4318", "sample": 0.5}
+    assert ApiConfig.model_validate(config).tracing.sample == 0.5

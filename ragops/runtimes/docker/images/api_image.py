@@ -44,7 +44,7 @@ _OPERATORS = frozenset(
         "typer",
     }
 )
-_EXTRAS = r"extra == ['\"](api|static)['\"]"
+_EXTRAS = r"extra == ['\"](api|static|tracing)['\"]"
 _ONLY_ON = {"wordllama": "amd64"}  # there are wheels for no other
 _PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST_GLIBC, _OLDEST_GLIBC = 41, 17  # Debian trixie's, and the oldest that wheels are still made for
