@@ -18,6 +18,7 @@ from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Endpoint, Login, Node
 from ragops.services.qdrant.cluster.nodes import Nodes
 from ragops.services.qdrant.names import API_KEY_SECRET
+from ragops.services.qdrant.shard_layout import EVERY_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,12 +45,18 @@ class Shard:
     states: dict[int, str]
     points: int = 100
     transfers: list[Transfer] = field(default_factory=list)
+    # What single points of a replica say, of those that differ from the others.
+    odd: dict[int, dict[int, str]] = field(default_factory=dict)
+
+    def content(self, peer: int) -> dict[int, str]:
+        return dict.fromkeys(range(10), "as written") | self.odd.get(peer, {})
 
 
 @dataclass
 class Collection:
     factor: int
     shards: dict[int, Shard]
+    on_every_node: bool = False
 
 
 @dataclass
@@ -138,6 +145,9 @@ class SimulatedCluster:
         elif transfer.left <= 0:
             shard.transfers.remove(transfer)
             shard.states[transfer.target] = "Active"
+            shard.odd.pop(transfer.target, None)
+            if transfer.source in shard.odd:
+                shard.odd[transfer.target] = dict(shard.odd[transfer.source])
             if transfer.is_move:
                 del shard.states[transfer.source]
 
@@ -236,9 +246,25 @@ class Client:
             "consensus_thread_status": {"consensus_thread_status": "working"},
         }  # fmt: skip
 
-    def send(self, _method: str, path: str, *_: object, **__: str) -> Any:
+    def send(self, _method: str, path: str, body: Any = None, **__: str) -> Any:
+        parts = path.strip("/").split("/")
+        if parts[0] == "collections":
+            return self._points(parts[1], int(parts[3]), body, is_page=parts[-1] == "scroll")
         assert path == "/telemetry"
         raise RagopsError("qdrant_error", "it has none")
+
+    def _points(self, name: str, number: int, body: Any, *, is_page: bool) -> Any:
+        self.cluster.request()
+        content = self.cluster._found(name).shards[number].content(self.peer)
+        ids = sorted(content) if is_page else [ident for ident in body["ids"] if ident in content]
+        points = [{"id": ident, "payload": {"text": content[ident]}, "vector": None} for ident in ids]
+        return {"points": points, "next_page_offset": None} if is_page else points
+
+    def collection(self, name: str) -> dict[str, Any]:
+        found = self.cluster._found(name)
+        noted = {EVERY_NODE: found.factor} if found.on_every_node else {}
+        params = {"shard_number": len(found.shards), "replication_factor": found.factor}
+        return {"config": {"params": params, "metadata": noted}}
 
     def root(self) -> dict[str, str]:
         return {"version": "1.18.3"}

@@ -113,6 +113,7 @@ for _name, _command in (
     ("remove-node", cluster_nodes.remove_node),
     ("replace-node", cluster_nodes.replace_node),
     ("verify", cluster_verify.verify),
+    ("repair", cluster_verify.repair),
     ("cancel", cluster_moves.cancel),
 ):
     cluster.group.command(name=_name)(_command)

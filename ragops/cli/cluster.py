@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.cluster_plans import run_planned
 from ragops.cli.help import Application
 from ragops.cli.reshard import reshard
 from ragops.cli.state import state
@@ -13,6 +14,7 @@ from ragops.cli.state import state
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ragops.cli.console import Console
     from ragops.operations.cluster.status import ClusterStatus, NodeStatus, ShardStatus
     from ragops.operations.cluster.upgrade import UpgradePlan
     from ragops.services.qdrant.cluster.upgrade_plan import UpgradeStep
@@ -74,26 +76,23 @@ def upgrade(
 
     Example: ragops cluster upgrade --dry-run
     """
-    from ragops.cli.progress import steps
     from ragops.operations.cluster.upgrade import plan as plan_operation
     from ragops.operations.cluster.upgrade import upgrade as operation
 
-    current = state(context)
-    console = current.console
-    if dry_run:
-        found = plan_operation(current.session())
-        console.document(found)
-        _show_plan(context, found)
+    result = run_planned(
+        context,
+        title="cluster upgrade",
+        plan=lambda session, _show: plan_operation(session),
+        act=operation,
+        show=_show_plan,
+        question=lambda found: f"This restarts {', '.join(found.versions)}, one after the other.",
+        dry_run=dry_run,
+        yes=yes,
+        lock_wait=lock_wait,
+    )
+    if result is None:
         return
-
-    def confirm(found: UpgradePlan) -> bool:
-        _show_plan(context, found)
-        console.confirm(f"This restarts {', '.join(found.versions)}, one after the other.", yes=False)
-        return True
-
-    with steps(console, "cluster upgrade") as on_step:
-        result = operation(current.session(lock_wait), None if yes else confirm, on_step)
-    console.document(result)
+    console = state(context).console
     if not result.plan.steps:
         console.message(f"every node runs {result.plan.target} already")
         return
@@ -102,8 +101,7 @@ def upgrade(
     console.message(f"{', '.join(result.versions)} run {result.plan.target}")
 
 
-def _show_plan(context: typer.Context, found: UpgradePlan) -> None:
-    console = state(context).console
+def _show_plan(console: Console, found: UpgradePlan) -> None:
     if found.resumes:
         console.message(f"an interrupted upgrade to {found.target} is continued")
     rows = [(str(number), step.action.value, step.node or "-", step.version) for number, step in _numbered(found)]

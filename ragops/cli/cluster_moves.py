@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.cluster_plans import describe_steps, run_planned, show_change
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ragops.cli.console import Console
-    from ragops.operations.cluster.moves import ChangePlan, ChangeResult, Request
+    from ragops.operations.cluster.moves import ChangePlan, Request
 
 Collection = Annotated[str, typer.Argument(metavar="COLLECTION", help="Its name in Qdrant, as in `cluster status`.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, change nothing.")]
@@ -108,55 +107,27 @@ def cancel(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 def _run(
     context: typer.Context, request: Request, dry_run: bool, pause: float, method: str, yes: bool, lock_wait: float
 ) -> None:
-    from ragops.cli.progress import steps
     from ragops.operations.cluster.moves import change, plan_change
     from ragops.services.qdrant.cluster.shard_order import Pace
 
-    current = state(context)
-    if dry_run:
-        found = plan_change(current.session(), request)
-        current.console.document(found)
-        show_plan(current.console, found)
-        return
-    with steps(current.console, f"cluster {request.words[0]}") as on_step:
-        confirm = None if yes else ask(current.console)
-        result = change(current.session(lock_wait), request, confirm, on_step, Pace(pause, method))
-    current.console.document(result)
-    show_result(current.console, result)
+    result = run_planned(
+        context,
+        title=f"cluster {request.words[0]}",
+        plan=lambda session, _show: plan_change(session, request),
+        act=lambda session, confirm, show: change(session, request, confirm, show, Pace(pause, method)),
+        show=show_change,
+        question=describe_steps,
+        dry_run=dry_run,
+        yes=yes,
+        lock_wait=lock_wait,
+    )
+    if result is not None:
+        show_result(state(context).console, result.plan, result.done)
 
 
-def ask(console: Console, more: str = "") -> Callable[[ChangePlan], bool]:
-    """Return what shows a plan and asks whether to do it; `more` follows in the question."""
-
-    def confirm(found: ChangePlan) -> bool:
-        show_plan(console, found)
-        copies = sum(step.action != "drop" for step in found.steps)
-        drops = len(found.steps) - copies
-        console.confirm(f"This moves or copies {copies} replicas and drops {drops}.{more}", yes=False)
-        return True
-
-    return confirm
-
-
-def show_plan(console: Console, found: ChangePlan) -> None:
-    """Print the steps, in their order, and what is not possible."""
-    if found.resumes:
-        console.message("an interrupted run of this command is continued")
-    for name, factor in found.factors.items():
-        console.text(f"{name}: replication factor {factor}")
-    rows = [
-        (str(number), step.action, f"{step.collection}/{step.shard}", str(step.points), step.source, step.target or "-")
-        for number, step in enumerate(found.steps, 1)
-    ]
-    empty = "" if found.factors else "nothing to do: all replicas are in place"
-    console.table(("STEP", "ACTION", "SHARD", "POINTS", "FROM", "TO"), rows, optional=("POINTS",), empty=empty)
-    for text in found.blocked:
-        console.message(f"not possible now: {text}")
-
-
-def show_result(console: Console, result: ChangeResult) -> None:
+def show_result(console: Console, plan: ChangePlan, done: int) -> None:
     """Print how it ended."""
-    if result.plan.is_empty:
-        show_plan(console, result.plan)
+    if plan.is_empty:
+        show_change(console, plan)
         return
-    console.message(f"done: {result.done} step{'' if result.done == 1 else 's'}")
+    console.message(f"done: {done} step{'' if done == 1 else 's'}")

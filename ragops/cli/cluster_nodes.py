@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from ragops.cli.cluster_moves import DryRun, Method, Pause, show_plan
+from ragops.cli.cluster_moves import DryRun, Method, Pause
+from ragops.cli.cluster_plans import ask_up, run_planned, show_change
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.cli.console import Console
-    from ragops.operations.cluster.nodes import NodesPlan
+    from ragops.operations.cluster.nodes import NodesPlan, NodesResult
     from ragops.operations.cluster.replace_node import ReplacePlan
+    from ragops.operations.session import Session
+    from ragops.services.qdrant.cluster.shard_order import Pace
 
 Nodes = Annotated[
     int | None, typer.Option("--nodes", metavar="N", min=1, help="How many there are to be: 1, 3, 5 and so on.")
@@ -38,24 +41,10 @@ def add_node(
 
     Example: ragops cluster add-node --dry-run
     """
-    from ragops.cli.progress import steps
     from ragops.operations.cluster.nodes import add_nodes, plan_more
-    from ragops.services.qdrant.cluster.shard_order import Pace
 
-    current = state(context)
-    console = current.console
-    if dry_run:
-        more = plan_more(current.session(), nodes)
-        console.document(more)
-        _show_nodes(console, more, "+")
-        return
-    confirm = None if yes else _ask(console, "+", "The other nodes are restarted, one after the other.")
-    confirm_up = None if yes else _ask_up(console)
-    with steps(console, "cluster add-node") as on_step:
-        session = current.session(lock_wait)
-        result = add_nodes(session, nodes, confirm, confirm_up, on_step, Pace(pause, method))
-    console.document(result)
-    console.message(f"there are {result.plan.after} nodes; replicas were moved in {result.done} steps")
+    more = "The other nodes are restarted, one after the other."
+    _change_nodes(context, "+", plan_more, add_nodes, nodes, more, dry_run, Pacing(pause, method), yes, lock_wait)
 
 
 def remove_node(
@@ -74,26 +63,10 @@ def remove_node(
 
     Example: ragops cluster remove-node --dry-run
     """
-    from ragops.cli.progress import steps
     from ragops.operations.cluster.nodes import plan_fewer, remove_nodes
-    from ragops.services.qdrant.cluster.shard_order import Pace
 
-    current = state(context)
-    console = current.console
-    if dry_run:
-        fewer = plan_fewer(current.session(), nodes)
-        console.document(fewer)
-        _show_nodes(console, fewer, "-")
-        return
-    confirm = None if yes else _ask(console, "-", "Data are moved first, volumes stay. Other nodes are restarted.")
-    confirm_up = None if yes else _ask_up(console)
-    with steps(console, "cluster remove-node") as on_step:
-        session = current.session(lock_wait)
-        result = remove_nodes(session, nodes, confirm, confirm_up, on_step, Pace(pause, method))
-    console.document(result)
-    for place in result.kept:
-        console.message(f"kept {place}")
-    console.message(f"there are {result.plan.after} nodes; replicas were moved in {result.done} steps")
+    more = "Data are moved first, volumes stay. Other nodes are restarted."
+    _change_nodes(context, "-", plan_fewer, remove_nodes, nodes, more, dry_run, Pacing(pause, method), yes, lock_wait)
 
 
 def replace_node(
@@ -112,62 +85,83 @@ def replace_node(
 
     Example: ragops cluster replace-node qdrant-2 --dry-run
     """
-    from ragops.cli.progress import steps
     from ragops.operations.cluster.replace_node import plan_replacement
     from ragops.operations.cluster.replace_node import replace_node as operation
-    from ragops.services.qdrant.cluster.shard_order import Pace
 
-    current = state(context)
-    console = current.console
-    if dry_run:
-        replacement = plan_replacement(current.session(), node)
-        console.document(replacement)
-        _show_replacement(console, replacement)
+    pace = Pacing(pause, method)
+    result = run_planned(
+        context,
+        title="cluster replace-node",
+        plan=lambda session, _show: plan_replacement(session, node),
+        act=lambda session, confirm, show: operation(session, node, confirm, show, pace.made()),
+        show=_show_replacement,
+        question=lambda _found: f"This starts {node} without data; those that it has are moved aside.",
+        dry_run=dry_run,
+        yes=yes,
+        lock_wait=lock_wait,
+    )
+    if result is None:
         return
-
-    def ask(found: ReplacePlan) -> bool:
-        _show_replacement(console, found)
-        console.confirm(f"This starts {node} without data; those that it has are moved aside.", yes=False)
-        return True
-
-    with steps(console, "cluster replace-node") as on_step:
-        session = current.session(lock_wait)
-        result = operation(session, node, None if yes else ask, on_step, Pace(pause, method))
-    console.document(result)
+    console = state(context).console
     if result.kept:
         console.message(f"kept {result.kept}")
     console.message(f"{node} was replaced; replicas were moved in {result.done} steps")
+
+
+class Pacing(NamedTuple):
+    """The options of a pace, from which it is made when a command runs."""
+
+    pause: float
+    method: str
+
+    def made(self) -> Pace:
+        """Return the pace."""
+        from ragops.services.qdrant.cluster.shard_order import Pace
+
+        return Pace(self.pause, self.method)
+
+
+def _change_nodes(
+    context: typer.Context,
+    mark: str,
+    plan: Callable[[Session, int | None], NodesPlan],
+    change: Callable[..., NodesResult],
+    nodes: int | None,
+    more: str,
+    dry_run: bool,
+    pace: Pacing,
+    yes: bool,
+    lock_wait: float,
+) -> None:
+    """Run a command that changes how many nodes there are; `mark` stands before those that come or go."""
+    console = state(context).console
+    confirm_up = None if yes else ask_up(console)
+    result = run_planned(
+        context,
+        title=f"cluster {'add' if mark == '+' else 'remove'}-node",
+        plan=lambda session, _show: plan(session, nodes),
+        act=lambda session, confirm, show: change(session, nodes, confirm, confirm_up, show, pace.made()),
+        show=lambda console, found: _show_nodes(console, found, mark),
+        question=lambda found: f"This changes the cluster from {found.before} to {found.after} nodes. {more}",
+        dry_run=dry_run,
+        yes=yes,
+        lock_wait=lock_wait,
+    )
+    if result is None:
+        return
+    for place in result.kept:
+        console.message(f"kept {place}")
+    console.message(f"there are {result.plan.after} nodes; replicas were moved in {result.done} steps")
 
 
 def _show_nodes(console: Console, found: NodesPlan, mark: str) -> None:
     console.text(f"nodes: {found.before} → {found.after}")
     for name in found.nodes:
         console.text(f"{mark} {name}")
-    show_plan(console, found.change)
+    show_change(console, found.change)
 
 
 def _show_replacement(console: Console, found: ReplacePlan) -> None:
     console.text(f"± {found.node}: {'emptied, then started' if found.answers else 'started'} without data")
     if found.change.steps:
-        show_plan(console, found.change)
-
-
-def _ask(console: Console, mark: str, more: str) -> Callable[[NodesPlan], bool]:
-    def confirm(found: NodesPlan) -> bool:
-        _show_nodes(console, found, mark)
-        console.confirm(f"This changes the cluster from {found.before} to {found.after} nodes. {more}", yes=False)
-        return True
-
-    return confirm
-
-
-def _ask_up(console: Console) -> Callable[[Any], bool]:
-    def confirm(found: Any) -> bool:
-        from ragops.cli.views import show_changes
-
-        show_changes(console, found.changes)
-        names = ", ".join(change.resource for change in found.disturbing)
-        console.confirm(f"This replaces or removes {names}.", yes=False)
-        return True
-
-    return confirm
+        show_change(console, found.change)

@@ -348,6 +348,7 @@ JSON_LINES = {
     "cluster remove-node": ["cluster remove-node --dry-run"],
     "cluster replace-node": ["cluster replace-node nosuch --yes"],
     "cluster verify": ["cluster verify", "cluster verify nosuch"],
+    "cluster repair": ["cluster repair --dry-run", "cluster repair nosuch --yes"],
     "cluster cancel": ["cluster cancel --yes"],
     "cluster upgrade": ["cluster upgrade --dry-run"],
     "cluster reshard": ["cluster reshard nosuch", "cluster reshard nosuch --dry-run"],

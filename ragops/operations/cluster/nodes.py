@@ -25,6 +25,7 @@ from ragops.services.qdrant.cluster.changes import placement_of, weights_of
 from ragops.services.qdrant.cluster.membership import refuse_only_replicas, remove_peer
 from ragops.services.qdrant.cluster.planner import Goal
 from ragops.services.qdrant.cluster.planner import plan as make_plan
+from ragops.services.qdrant.cluster.prepare import followed_factors
 from ragops.services.qdrant.cluster.topology import ClusterNode, read_topology
 from ragops.services.qdrant.settings import instance
 
@@ -82,8 +83,9 @@ def plan_more(session: Session, nodes: int | None) -> NodesPlan:
     # The new ones have no peers yet.
     coming = tuple(ClusterNode(name, -number) for number, name in enumerate(names, 1))
     then = replace(topology, nodes=(*topology.nodes, *coming))
-    found = make_plan(placement_of(then, _weights(session, topology)), Goal())
-    change = ChangePlan(tuple(name_step(step, then) for step in found.steps), found.blocked, {}, resumes)
+    factors = _followed(session, topology, after)
+    found = make_plan(placement_of(then, _weights(session, topology)), Goal(factors=factors))
+    change = ChangePlan(tuple(name_step(step, then) for step in found.steps), found.blocked, factors, resumes)
     return NodesPlan(before, after, names, change)
 
 
@@ -113,6 +115,14 @@ def add_nodes(
         done = carry_out(later, _spread(found.after, endpoint, topology), topology, on_step, pace)
         later.cluster_journal().end()
         return NodesResult(found, done)
+
+
+def _followed(session: Session, topology: Topology, after: int) -> dict[str, int]:
+    """Return the replication factors that `up` raises: of collections that have a replica on every node."""
+    now = {one.name: one.factor for one in topology.collections}
+    with open_cluster(session) as (_endpoint, nodes):
+        found = followed_factors(nodes.first, after)
+    return {name: factor for name, factor in found.items() if now.get(name, factor) != factor}
 
 
 def _spread(after: int, endpoint: Endpoint, topology: Topology) -> Request:

@@ -28,7 +28,8 @@ _ANSWER_SECONDS = 120.0
 class ShardVerification:
     """One shard: `points` of each replica by node, how many differ for good, some of their ids, and the digest.
 
-    `skipped` is why it was not compared in full, or empty. With `is_capped` at least `differing` points differ.
+    `skipped` is why it was not compared in full, or empty. With `is_capped` at least `differing` points differ. If
+    some differ, `agree` are the nodes of the majority whose replicas are the same.
     """
 
     collection: str
@@ -39,6 +40,7 @@ class ShardVerification:
     digest: str = ""
     skipped: str = ""
     is_capped: bool = False
+    agree: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -105,5 +107,5 @@ def _compare(
     show(Progress("qdrant", f"{text}: {'the same' if found.is_equal else 'different'}", final=True))
     return ShardVerification(
         collection, shard, found.points, len(found.differ), found.differ[:_SHOWN_IDS], found.digest, skipped,
-        found.is_capped,
+        found.is_capped, tuple(sorted(found.agree)),
     )  # fmt: skip

@@ -11,10 +11,10 @@ from ragops.adapters.progress import ignore_progress
 from ragops.config.edit import edit_text
 from ragops.config.load import load
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError, UnhealthyError, UsageError
-from ragops.operations.cluster import moves, nodes, replace_node, status
+from ragops.operations.cluster import moves, nodes, repair, replace_node, status
 from ragops.operations.cluster.moves import change, move_shard, plan_change, rebalance, set_replication
 from ragops.services import by_name
-from ragops.services.qdrant.cluster import changes, membership, shard_order
+from ragops.services.qdrant.cluster import changes, membership, replica_compare, shard_order
 from ragops.services.qdrant.cluster.shard_order import Limits, Pace
 from tests.cluster_platform import CONFIG, again, open_session, write_endpoints
 from tests.simulated_cluster import KilledError, SimulatedCluster
@@ -72,6 +72,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (changes, membership, shard_order):
         monkeypatch.setattr(module, "_POLL", 0.0)
     monkeypatch.setattr(shard_order, "_SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(replica_compare, "PAUSES", (0.0,))
 
 
 @pytest.fixture
@@ -138,7 +139,11 @@ def run_remove(session: Session) -> Any:
     return nodes.remove_nodes(session, None, None, None, ignore_progress, PACE)
 
 
-RUNS = [run_rebalance, run_replication, run_move, run_replace, run_add, run_remove]
+def run_repair(session: Session) -> Any:
+    return repair.repair(session, (), None, ignore_progress, PACE, deep=False)
+
+
+RUNS = [run_rebalance, run_replication, run_move, run_replace, run_add, run_remove, run_repair]
 
 
 def test_a_rebalance_moves_to_the_new_nodes_what_they_lack(begin: Any) -> None:
@@ -236,6 +241,64 @@ def test_two_nodes_are_removed_after_their_shards_have_moved(begin: Any) -> None
     assert len(session.endpoint("qdrant").nodes) == 3
 
 
+def test_adding_nodes_shows_the_copies_that_up_makes(begin: Any) -> None:
+    cluster = SimulatedCluster.of(3)
+    cluster.fill("docs", 3, "123")
+    cluster.fill("wiki", 2, "12")
+    cluster.collections["docs"].on_every_node = True
+    change_plan = nodes.plan_more(begin(cluster), None).change
+    assert change_plan.factors == {"docs": 5}
+    copies = [(step.collection, step.target) for step in change_plan.steps if step.action == "copy"]
+    assert copies == [("docs", "qdrant-4"), ("docs", "qdrant-5")]
+    assert cluster.changes == []
+
+
+def test_replicas_that_a_majority_contradicts_are_made_again(begin: Any) -> None:
+    cluster = divergent()
+    session = begin(cluster)
+    planned = repair.plan(session, (), ignore_progress, deep=False)
+    assert [(step.action, step.shard, step.source, step.target) for step in planned.change.steps] == [
+        ("drop", 0, "qdrant-3", ""), ("copy", 0, "qdrant-1", "qdrant-3"),
+        ("drop", 1, "qdrant-3", ""), ("copy", 1, "qdrant-4", "qdrant-3"),
+    ]  # fmt: skip
+    assert cluster.changes == []
+    result = run_repair(session)
+    assert (result.done, result.after.differing) == (4, ())
+    assert cluster.where("docs") == ["123", "345", "125"]
+    assert [len(each) for each in contents(cluster)] == [1, 1, 1]
+    assert min(cluster.lowest.values()) == 2
+    assert run_repair(session).plan.change.is_empty
+
+
+def test_two_replicas_that_differ_are_left_alone(begin: Any) -> None:
+    cluster = SimulatedCluster.of(3)
+    cluster.fill("docs", 2, "12", "23")
+    cluster.collections["docs"].shards[1].odd[102] = {1: "another"}
+    result = run_repair(begin(cluster))
+    assert result.plan.change.blocked == (
+        "docs/1: its two replicas differ, and nothing shows which of them is right",
+    )  # fmt: skip
+    assert (result.done, cluster.changes) == (0, [])
+
+
+def test_what_differs_in_each_of_three_replicas_is_left_alone(begin: Any) -> None:
+    cluster = SimulatedCluster.of(3)
+    cluster.fill("docs", 3, "123")
+    cluster.collections["docs"].shards[0].odd = {101: {1: "one"}, 102: {1: "two"}}
+    found = repair.plan(begin(cluster), (), ignore_progress, deep=False)
+    assert found.change.blocked == ("docs/0: no majority of its replicas agrees",)
+    assert found.change.is_empty
+
+
+def test_a_repair_declined_changes_nothing(begin: Any) -> None:
+    cluster = divergent()
+    session = begin(cluster)
+    with pytest.raises(InterruptedRunError):
+        repair.repair(session, (), lambda _found: False, ignore_progress, PACE, deep=False)
+    assert cluster.changes == []
+    assert session.cluster_journal().read() is None
+
+
 @pytest.mark.parametrize("wanted", [4, 6, 0])
 def test_an_even_number_of_nodes_is_refused(begin: Any, wanted: int) -> None:
     session = begin(spread())
@@ -255,7 +318,24 @@ def picture(cluster: SimulatedCluster) -> Any:
     )
 
 
+def divergent() -> SimulatedCluster:
+    """On node 3 a replica lacks a change and another has one that no other node has; the third shard is as it was."""
+    cluster = SimulatedCluster.of(5)
+    cluster.fill("docs", 3, "123", "345", "125")
+    cluster.collections["docs"].shards[0].odd[103] = {4: "before the change"}
+    cluster.collections["docs"].shards[1].odd[103] = {77: "never written"}
+    return cluster
+
+
+def contents(cluster: SimulatedCluster) -> list[list[dict[int, str]]]:
+    """What the replicas of each shard of `docs` hold, each content once."""
+    shards = cluster.collections["docs"].shards.values()
+    return [list({str(one): one for one in map(shard.content, shard.states)}.values()) for shard in shards]
+
+
 def fresh(run: Any) -> SimulatedCluster:
+    if run is run_repair:
+        return divergent()
     if run is not run_add:
         return spread()
     cluster = SimulatedCluster.of(3)
@@ -284,6 +364,7 @@ def test_a_run_that_is_killed_at_any_request_is_continued_to_the_same_end(run: A
             run(session)
         run(again(session))
         assert picture(cluster) == wanted, f"killed at request {dies_at} of {last}"
+        assert run is not run_repair or [len(each) for each in contents(cluster)] == [1, 1, 1]
         assert session.cluster_journal().read() is None
         assert min(cluster.lowest.values()) == 2, f"killed at request {dies_at} of {last}"
 

@@ -16,6 +16,7 @@ from ragops.services.qdrant.shard_layout import following_nodes
 
 if TYPE_CHECKING:
     from ragops.adapters.qdrant.http import HttpClient
+    from ragops.adapters.qdrant.node_client import NodeClient
     from ragops.services.contract import Endpoint
 
 HEALTH_PATH = path_of(HEALTH_COLLECTION)
@@ -58,6 +59,17 @@ def _follow_nodes(client: HttpClient, nodes: int) -> None:
         with suppress_missing():  # deleted in between
             if change := following_nodes(client.collection(name), nodes):
                 client.change("PATCH", path_of(name), change)
+
+
+def followed_factors(client: NodeClient, nodes: int) -> dict[str, int]:
+    """Return the replication factors that `prepare` gives to collections when there are so many nodes, by name."""
+    names = client.collection_names()
+    factors = {HEALTH_COLLECTION: nodes} if HEALTH_COLLECTION in names else {}
+    for name in (one for one in names if not is_internal(one)):
+        with suppress_missing():
+            if following_nodes(client.collection(name), nodes):
+                factors[name] = nodes
+    return factors
 
 
 def _wait_joined(endpoint: Endpoint) -> None:

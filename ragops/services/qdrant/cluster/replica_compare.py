@@ -37,13 +37,15 @@ class Comparison:
     """The replicas of one shard by node: their `points`, and the ids that `differ` for good.
 
     `digest` is a SHA-256 of ids and contents of all points, the same for equal replicas; empty if some differ. With
-    `is_capped` there are more differences than were looked at twice.
+    `is_capped` there are more differences than were looked at twice. `agree` are the nodes whose replicas are the same,
+    more than half of them; none if no majority agrees.
     """
 
     points: Mapping[str, int]
     differ: tuple[int | str, ...]
     digest: str
     is_capped: bool = False
+    agree: frozenset[str] = frozenset()
 
     @property
     def is_equal(self) -> bool:
@@ -96,19 +98,25 @@ def compare_replicas(readers: Mapping[str, ReplicaReader], on_points: Callable[[
     """
     whole, points, suspects = hashlib.sha256(), Counter(dict.fromkeys(readers, 0)), 0
     differ: list[int | str] = []
+    suspicious = {name: hashlib.sha256() for name in readers}  # of each node what it has of the points that differ
     for number, (key, digests) in enumerate(_side_by_side(readers), 1):
         points.update(digests.keys())
         if len(digests) == len(readers) and len(set(digests.values())) == 1:
             whole.update(f"{key[0]}:{key[1]}:".encode() + next(iter(digests.values())))
         else:
             suspects += 1
+            for name, one in suspicious.items():
+                one.update(f"{key[0]}:{key[1]}:".encode() + digests.get(name, b"missing"))
             if len(differ) < _MOST_DIFFERENT:
                 differ.append(key[1])
         if number % _PAGE == 0:
             on_points(number)
-    left = _look_again(readers, differ)
+    last = _look_again(readers, differ)
+    left = tuple(ident for ident in differ if _is_different(last, ident))
     digest = "" if left or suspects else whole.hexdigest()
-    return Comparison(dict(points), tuple(left), digest, is_capped=suspects > len(differ))
+    is_capped = suspects > len(differ)
+    contents = {name: one.digest() for name, one in suspicious.items()} if is_capped else _contents(last, left)
+    return Comparison(dict(points), left, digest, is_capped, _majority(contents))
 
 
 def _side_by_side(readers: Mapping[str, ReplicaReader]) -> Iterator[tuple[Key, dict[str, bytes]]]:
@@ -131,16 +139,32 @@ def _rows(name: str, reader: ReplicaReader) -> Iterator[tuple[Key, str, bytes]]:
         yield key, name, digest
 
 
-def _look_again(readers: Mapping[str, ReplicaReader], ids: Sequence[int | str]) -> list[int | str]:
-    """Return the points that still differ after every pause."""
-    left = list(ids)
+def _look_again(readers: Mapping[str, ReplicaReader], ids: Sequence[int | str]) -> dict[str, dict[int | str, bytes]]:
+    """Return by node the digests of the points that still differ after every pause."""
+    left, last = list(ids), dict[str, dict[int | str, bytes]]()
     for pause in PAUSES:
         if not left:
             break
         cancellation.sleep(pause)
-        found = [reader.digests(left) for reader in readers.values()]
-        left = [ident for ident in left if len({one.get(ident) for one in found}) > 1]
-    return left
+        last = {name: reader.digests(left) for name, reader in readers.items()}
+        left = [ident for ident in left if _is_different(last, ident)]
+    return last if left else {}
+
+
+def _is_different(digests: Mapping[str, Mapping[int | str, bytes]], ident: int | str) -> bool:
+    return len({one.get(ident) for one in digests.values()}) > 1
+
+
+def _contents(digests: Mapping[str, Mapping[int | str, bytes]], ids: Sequence[int | str]) -> dict[str, object]:
+    return {name: tuple(one.get(ident) for ident in ids) for name, one in digests.items()}
+
+
+def _majority(contents: Mapping[str, object]) -> frozenset[str]:
+    """Return the nodes with the content that more than half of them have."""
+    for most, count in Counter(contents.values()).most_common(1):
+        if 2 * count > len(contents):
+            return frozenset(name for name, one in contents.items() if one == most)
+    return frozenset()
 
 
 def key_of(ident: int | str) -> Key:

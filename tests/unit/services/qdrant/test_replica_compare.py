@@ -96,6 +96,22 @@ def test_of_very_many_differences_the_first_ones_are_looked_at_again(monkeypatch
     assert (len(found.differ), found.is_capped) == (50, True)
 
 
+def test_the_majority_that_agrees_is_named() -> None:
+    points, other, fewer = rows(100), rows(100) | {30: {"text": "another"}}, rows(99)
+    assert compare(a=Node(points), b=Node(other), c=Node(points)).agree == {"a", "c"}
+    assert compare(a=Node(points), b=Node(other), c=Node(fewer)).agree == frozenset()
+    assert compare(a=Node(points), b=Node(other)).agree == frozenset(), "two that differ have no majority"
+    assert compare(a=Node(points), b=Node(points), c=Node(other), d=Node(other)).agree == frozenset()
+    assert compare(a=Node(points), b=Node(points)).agree == frozenset(), "nothing differs"
+
+
+def test_the_majority_of_very_many_differences_is_that_of_all_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica_compare, "_MOST_DIFFERENT", 50)
+    late = rows(100) | {3 * 99: {"text": "another"}}
+    assert compare(a=Node(rows(100)), b=Node({}), c=Node(rows(100))).agree == {"a", "c"}
+    assert compare(a=Node(rows(100)), b=Node({}), c=Node(late)).agree == frozenset()
+
+
 def test_what_is_written_between_two_looks_differs_only_at_first(
     slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
