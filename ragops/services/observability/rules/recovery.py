@@ -1,0 +1,177 @@
+"""Alerts about recovery points, drills, the runs by the clock and drift, from ragops's own figures."""
+
+from __future__ import annotations
+
+from ragops.services.observability.rules.model import Alert, Group, Severity
+
+_ON = "on (platform, environment)"
+_INFO = "max by (platform, environment) (ragops_info)"
+
+_POINTS = (
+    Alert(
+        "BackupNeverTaken",
+        f"{_INFO} unless {_ON} ragops_backup_last_success_timestamp_seconds",
+        "24h",
+        Severity.CRITICAL,
+        "{{ $labels.platform }} has no recovery point",
+        "The platform has been up for a day, and a lost disk would lose everything.",
+        "backup-too-old",
+        "backup",
+    ),
+    Alert(
+        "BackupTooOld",
+        "time() - ragops_backup_last_success_timestamp_seconds"
+        f" > {_ON} (ragops_backup_max_age_seconds or {_ON} (0 * {_INFO} + 93600))",
+        "5m",
+        Severity.CRITICAL,
+        "The newest recovery point is {{ $value | humanizeDuration }} old",
+        "That is more than `backup.max_age_hours`: so much would be lost with the disk.",
+        "backup-too-old",
+        "backup",
+    ),
+    Alert(
+        "BackupFailed",
+        "ragops_backup_last_run_success == 0",
+        "5m",
+        Severity.WARNING,
+        "The last backup failed",
+        "It took no recovery point, or not all of its copies, or marked it as of a platform that was not well.",
+        "backup-failed",
+        "backup",
+    ),
+    Alert(
+        "BackupCopiesMissing",
+        "ragops_backup_copies_missing > 0",
+        "1h",
+        Severity.WARNING,
+        "{{ $value | humanize }} repositories have no copy of the newest recovery point",
+        "If the machine is lost, so is the newest recovery point that lies on it alone.",
+        "backup-copies-missing",
+        "backup",
+    ),
+    Alert(
+        "BackupShrank",
+        "ragops_backup_size_bytes < 0.5 * (ragops_backup_size_bytes offset 1d)",
+        "",
+        Severity.WARNING,
+        "The newest recovery point is less than half as large as that of the day before",
+        "Somebody removed much, or a service was backed up empty.",
+        "backup-shrank",
+        "backup",
+    ),
+    Alert(
+        "DrillNeverDone",
+        f"ragops_backup_last_success_timestamp_seconds unless {_ON} ragops_proof_last_success_timestamp_seconds",
+        "8d",
+        Severity.WARNING,
+        "No restore of {{ $labels.platform }} was ever proven",
+        "A backup that was never restored is a hope. The nightly run proves parts, a drill all of it.",
+        "drill",
+        "backup",
+    ),
+    Alert(
+        "DrillTooOld",
+        "time() - ragops_drill_last_success_timestamp_seconds"
+        f" > {_ON} (ragops_drill_max_age_seconds or {_ON} (0 * {_INFO} + 3024000))",
+        "1h",
+        Severity.WARNING,
+        "The last drill that went well was {{ $value | humanizeDuration }} ago",
+        "That is more than `backup.drill_max_age_days`, or five weeks if that is not set.",
+        "drill",
+        "backup",
+    ),
+    Alert(
+        "DrillFailed",
+        "ragops_drill_last_run_success == 0",
+        "5m",
+        Severity.CRITICAL,
+        "The last drill failed",
+        "A recovery point could not be restored, or what came back is not what was saved.",
+        "drill",
+        "backup",
+    ),
+)
+_RUNS = (
+    Alert(
+        "ScheduleNotInstalled",
+        'ragops_schedule_installed{kind="nightly"} == 0',
+        "24h",
+        Severity.WARNING,
+        "No nightly run is installed",
+        "Nothing takes recovery points, removes old ones or proves them unless somebody types it.",
+        "schedule",
+        "backup",
+    ),
+    Alert(
+        "ScheduleNotRun",
+        'time() - ragops_schedule_last_run_timestamp_seconds{kind="nightly"} > 93600'
+        f' and {_ON} ragops_schedule_installed{{kind="nightly"}} == 1',
+        "5m",
+        Severity.CRITICAL,
+        "The nightly run has not come to its end for {{ $value | humanizeDuration }}",
+        "It is installed, and nothing starts it, or it is killed or hangs.",
+        "schedule",
+        "backup",
+    ),
+    Alert(
+        "ScheduleRunFailed",
+        "ragops_schedule_last_run_success == 0",
+        "5m",
+        Severity.WARNING,
+        "The last {{ $labels.kind }} run by the clock failed",
+        "One of its steps ended with an error; the steps after it ran all the same.",
+        "schedule",
+        "backup",
+    ),
+    Alert(
+        "DriftFound",
+        "ragops_drift_resources > 0",
+        "15m",
+        Severity.WARNING,
+        "{{ $value | humanize }} resources are not as ragops made them",
+        "Somebody changed, stopped or removed something by hand; the next `ragops up` undoes it.",
+        "drift-found",
+        "runtime",
+    ),
+    Alert(
+        "HealthDown",
+        "ragops_health_status == 2",
+        "5m",
+        Severity.CRITICAL,
+        "`ragops health` found {{ $labels.service }} down",
+        "The last check of all services found it so; the figure is as old as that check.",
+        "health-down",
+    ),
+    Alert(
+        "OperationUnfinished",
+        "time() - ragops_operation_started_timestamp_seconds > 21600",
+        "5m",
+        Severity.WARNING,
+        "A {{ $labels.operation }} began {{ $value | humanizeDuration }} ago and has not come to its end",
+        "It was killed, or it hangs: the platform is between two states until it is continued.",
+        "operation-unfinished",
+        "runtime",
+    ),
+    Alert(
+        "FiguresTooOld",
+        'time() - node_textfile_mtime_seconds{file=~".*ragops.*"} > 93600',
+        "1h",
+        Severity.WARNING,
+        "ragops has written no figures for {{ $value | humanizeDuration }}",
+        "Every alert about recovery points, drills and schedules reads them, and cannot be right.",
+        "figures-too-old",
+        "runtime",
+    ),
+    Alert(
+        "FiguresUnreadable",
+        'node_textfile_scrape_error{job="node"} == 1',
+        "15m",
+        Severity.WARNING,
+        "node_exporter cannot read ragops's figures",
+        "The file is damaged or may not be read: alerts about recovery points cannot fire.",
+        "figures-too-old",
+        "runtime",
+    ),
+)
+
+GROUP = Group("recovery", alerts=(*_POINTS, *_RUNS))
