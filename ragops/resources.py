@@ -29,6 +29,11 @@ def page_url(name: str) -> str:
     return (_root() / "docs" / name).as_uri()
 
 
+def page_text(name: str) -> str:
+    """Return the text of a page of the documentation. Raises OSError if there is none."""
+    return (_root() / "docs" / name).read_text()
+
+
 def images_dir() -> Path:
     """Return the folder that holds one folder per container image that ragops builds."""
     return _root() / "images"

@@ -28,7 +28,7 @@ READING = [
     "cluster set-replication docs 2 --dry-run",
     "cluster move-shard docs 0 --from qdrant-1 --to qdrant-2 --dry-run", "cluster add-node --dry-run",
     "cluster remove-node --dry-run", "cluster replace-node qdrant-1 --dry-run", "cluster upgrade --dry-run",
-    "cluster reshard docs --dry-run",
+    "cluster reshard docs --dry-run", "metrics runbook", "metrics runbook ApiDown",
 ]  # fmt: skip
 CHANGING = {
     "init", "up", "down", "ingest", "recover", "migrate up", "migrate maintain", "backup run", "backup copy",
@@ -36,7 +36,7 @@ CHANGING = {
     "backup schedule remove", "schedule install", "schedule remove", "schedule ingest",
     "service install", "service remove", "service start", "service stop", "secrets rotate",
     "token issue", "token revoke", "gateway apply", "images pull", "images build", "engine install",
-    "collection create", "collection set", "collection remove", "cluster cancel",
+    "collection create", "collection set", "collection remove", "cluster cancel", "metrics export",
 }  # fmt: skip
 
 
