@@ -19,8 +19,8 @@ OTHER_POINT = "use another recovery point: `ragops backup list`"  # if one canno
 # The first words of commands that act on an environment: all but `init` and `engine`.
 COMMANDS = (
     "backup", "cluster", "collection", "completion", "doctor", "down", "drift", "gateway", "health", "images", "ingest",
-    "logs", "migrate", "outputs", "plan", "query", "recover", "repair", "restore", "schedule", "secrets", "service",
-    "slo", "status", "token", "unlock", "up",
+    "logs", "metrics", "migrate", "outputs", "plan", "query", "recover", "repair", "restore", "schedule", "secrets",
+    "service", "slo", "status", "token", "unlock", "up",
 )  # fmt: skip
 _COMMAND = re.compile(rf"(?<![\w./-])ragops (?P<given>(?:--\S+ )*)(?=(?:{'|'.join(COMMANDS)})\b(?P<rest>[^`;\n]*))")
 _SHOWN = frozenset({"hint", "message", "detail", "notes", "note", "now", "question"})

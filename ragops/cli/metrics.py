@@ -42,7 +42,7 @@ def export(
 @group.command()
 def runbook(
     context: typer.Context,
-    alert: Annotated[str, typer.Argument(metavar="[ALERT]", help="Its name; without one all are listed.")] = "",
+    alert: Annotated[str, typer.Argument(metavar="ALERT", help="Its name; without one all are listed.")] = "",
 ) -> None:
     """Print what to do when an alert fires: how to see it, its cause, the remedy, and how to prove that it is over.
 

@@ -352,6 +352,8 @@ JSON_LINES = {
     "cluster cancel": ["cluster cancel --yes"],
     "cluster upgrade": ["cluster upgrade --dry-run"],
     "cluster reshard": ["cluster reshard nosuch", "cluster reshard nosuch --dry-run"],
+    "metrics export": ["metrics export json", "metrics export ragops.yaml"],
+    "metrics runbook": ["metrics runbook", "metrics runbook ApiDown", "metrics runbook nosuch"],
     "query": ["query words --token-file nosuch", "query words --token-file nosuch --collection nosuch"],
     "token issue": ["token issue json", "token issue 'no name'"],
     "token list": ["token list"],

@@ -91,7 +91,7 @@ _TIME = Row(
         lines(
             "Requests and failures",
             "reqps",
-            "When did it begin?",
+            "When it began.",
             "look at the other dashboards at that time.",
             ("ragops:requests:rate5m{@}", "requests"),
             ("ragops:errors:rate5m{@}", "failed"),

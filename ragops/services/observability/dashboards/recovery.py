@@ -38,7 +38,7 @@ _POINTS = Row(
         number(
             "Drift",
             "none",
-            "Resources that are not as ragops made them.",
+            "Resources that are not as they were provisioned.",
             "`ragops drift` names them.",
             "ragops_drift_resources{@}",
             red=1,

@@ -97,7 +97,7 @@ _TIME = Row(
             alert="RedisDiskSlow",
         ),
         lines(
-            "Append-only file",
+            "Size of the append-only file",
             "bytes",
             "Its size, and that after its last rewrite.",
             "it grows without end: rewrites fail.",

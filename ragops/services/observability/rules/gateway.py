@@ -68,7 +68,7 @@ _ALERTS = (
         "1h",
         Severity.WARNING,
         "The gateway's certificate ends in {{ $value | humanizeDuration }}",
-        "ragops renews its own certificate before that; one of yours has to be replaced in its files.",
+        "One that was made by `ragops up` is renewed by it; one of yours has to be replaced in its files.",
         "certificate-ends",
         "gateway",
     ),

@@ -128,7 +128,7 @@ _RUNS = (
         "ragops_drift_resources > 0",
         "15m",
         Severity.WARNING,
-        "{{ $value | humanize }} resources are not as ragops made them",
+        "{{ $value | humanize }} resources are not as they were provisioned",
         "Somebody changed, stopped or removed something by hand; the next `ragops up` undoes it.",
         "drift-found",
         "runtime",
