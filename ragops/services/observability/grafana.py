@@ -10,6 +10,7 @@ from ragops.services.observability import GRAFANA, GRAFANA_SECRET, GRAFANA_USER,
 from ragops.services.observability.containers import fetch_check
 from ragops.services.observability.dashboards import render_dashboards
 from ragops.services.observability.prometheus import PORT as PROMETHEUS_PORT
+from ragops.services.observability.provisioning import dashboard_provider, data_source
 from ragops.services.spec import ConfigFile, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout
 
 PORT: Final = 3000
-SOURCE_UID = "ragops-prometheus"
 _PASSWORD = "admin.password"  # noqa: S105  the name of a file
 _HOME = "/usr/share/grafana"
 # Grafana takes the password of its file for a new database alone: a secret that was rotated is set at the next start.
@@ -85,32 +85,6 @@ def _provisioned(layout: Layout) -> tuple[ConfigFile, ...]:
         ConfigFile("provisioning/dashboards/ragops.yaml", _text(dashboard_provider(dashboards))),
         *found,
     )
-
-
-def data_source(url: str) -> dict[str, Any]:
-    """Return the values of the file that provisions Prometheus at `url` as a source of data."""
-    source = {
-        "name": "Prometheus",
-        "uid": SOURCE_UID,
-        "type": "prometheus",
-        "access": "proxy",
-        "url": url,
-        "isDefault": True,
-        "editable": False,
-    }
-    return {"apiVersion": 1, "datasources": [source]}
-
-
-def dashboard_provider(folder: str) -> dict[str, Any]:
-    """Return the values of the file that provisions the dashboards in `folder`."""
-    provider = {
-        "name": "ragops",
-        "folder": "ragops",
-        "type": "file",
-        "allowUiUpdates": False,
-        "options": {"path": folder},
-    }
-    return {"apiVersion": 1, "providers": [provider]}
 
 
 def _text(values: dict[str, Any]) -> str:

@@ -78,18 +78,13 @@ def service_spec(settings: ObservabilitySettings, watched: Watched, layout: Layo
 
 def _files(settings: ObservabilitySettings, watched: Watched, layout: Layout) -> tuple[ConfigFile, ...]:
     text = yaml.safe_dump(configuration(settings, watched, layout), sort_keys=False, width=120)
-    rules = [ConfigFile(f"{_RULES}/{name}", content) for name, content in rule_files(settings, watched).items()]
+    rules = [ConfigFile(f"{_RULES}/{name}", content) for name, content in render_rules().items()]
     asked = {page.secret for page in watched.pages if page.secret}
     keys = [ConfigFile(f"{_SECRETS}/{name}", watched.secrets[name], secret=True) for name in sorted(asked)]
     named = secret_names(settings)
     own = [name for name in _own_files(settings) if name]
     more = [ConfigFile(f"{_SECRETS}/{named[name]}", watched.contents[name], secret=True) for name in own]
     return (ConfigFile(CONFIG, text), *rules, *keys, *more)
-
-
-def rule_files(settings: ObservabilitySettings, watched: Watched) -> Mapping[str, str]:
-    """Return the files of recording and alerting rules, by name."""
-    return render_rules(settings, watched.labels)
 
 
 def secret_names(settings: ObservabilitySettings) -> Mapping[str, str]:

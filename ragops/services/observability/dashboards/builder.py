@@ -74,7 +74,7 @@ def _chosen(selector: str) -> str:
 
 def _labels(name: str, label: str, query: str) -> make.QueryVariable:
     variable = make.QueryVariable(name).label(label).datasource(_SOURCE)
-    wanted = {"query": query, "refId": f"variable-{name}"}
+    wanted: dict[str, object] = {"query": query, "refId": f"variable-{name}"}
     return variable.query(wanted).refresh(models.VariableRefresh.ON_TIME_RANGE_CHANGED)
 
 
