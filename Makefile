@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-observability bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,10 +77,13 @@ bench-api: venv engine .tools/k6  ## searches per second with k6, alone and thro
 	$(BIN)/python bench/api.py
 	$(BIN)/python bench/api_cost.py
 
+bench-observability: venv engine  ## what metrics and traces cost the API, and Prometheus the machine, idle and at 500 requests/s
+	$(BIN)/python bench/observability.py
+
 bench-db: venv engine  ## lookups of a database with 1,000,000 chunks and 10,000,000 logs, its growth, its upkeep (RUNTIME=docker)
 	$(BIN)/python bench/database.py
 
-load: venv engine .tools/k6  ## 1,000 questions a second for 5 minutes through the gateway (RATE, SECONDS, MODE=soak, RUNTIME=docker)
+load: venv engine .tools/k6  ## 1,000 questions a second for 5 minutes through the gateway (RATE, SECONDS, MODE=stress, RUNTIME=docker)
 	$(BIN)/python bench/load.py
 
 capacity: venv  ## the table of docs/capacity.md from the costs in bench/capacity.py

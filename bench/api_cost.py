@@ -112,13 +112,15 @@ class Bench:
         for name, content in files.items():
             (home / name).write_text(content)
         (home / "api.json").write_text(json.dumps(self.config(side, addresses)))
-        program = ["-c", _PLAIN] if side == "before" else ["-m", "ragops.api"]
         with (home / "log").open("wb") as log:
             self.processes[side] = subprocess.Popen(
-                [sys.executable, *program, str(home / "api.json")],
+                [sys.executable, *self.program(side), str(home / "api.json")],
                 env={**os.environ, "PYTHONPATH": str(code)}, cwd=home, stdout=log, stderr=log,
             )  # fmt: skip
         self.wait(side, home)
+
+    def program(self, side: str) -> list[str]:
+        return ["-c", _PLAIN] if side == "before" else ["-m", "ragops.api"]
 
     def config(self, side: str, addresses: Sequence[Address]) -> dict[str, Any]:
         redis, database = self.engines["redis"].endpoint, self.engines["timescaledb"].endpoint

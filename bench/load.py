@@ -1,8 +1,10 @@
 """`make load`: a constant rate of questions through the gateway, most of them asked before, on a whole platform.
 
-MODE=mixed (80% asked before), search (all distinct), soak (20 minutes, memory), spike. RATE per second, SECONDS, TOKENS
-(consumers), RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers. Bounded and on loopback only: it loads
-nothing but the platform that it starts.
+MODE=mixed (80% asked before), search (all distinct), query (whole answers), soak (20 minutes, memory), spike (ten times
+the rate at once), stress (half to three times the rate), smoke (half a minute at 50 a second; prints, writes nothing).
+RATE per second, SECONDS, CONSUMERS, RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers. With CHECK=1, and
+always for smoke, it ends with 1 if a bar was not held. Bounded and on loopback only: it loads nothing but the platform
+that it starts.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from load_processes import Services, Usage
-from load_report import Outcome, render
+from load_report import MOST_P95_MS, Outcome, missed, render
 from measure import publish, run
 
 if TYPE_CHECKING:
@@ -37,8 +39,10 @@ SCRIPTS = HERE.parent / "tests" / "load"
 K6 = shutil.which("k6") or str(HERE.parent / ".tools" / "k6")
 RAGOPS = str(Path(sys.executable).with_name("ragops"))
 RUNTIME, MODE = os.environ.get("RUNTIME", "embedded"), os.environ.get("MODE", "mixed")
-RATE = int(os.environ.get("RATE", "1000"))
-SECONDS = int(os.environ.get("SECONDS", "1200" if MODE == "soak" else "300"))
+RATE = int(os.environ.get("RATE", "50" if MODE == "smoke" else "1000"))
+SECONDS = int(os.environ.get("SECONDS", {"soak": "1200", "smoke": "30"}.get(MODE, "300")))
+MOST_P95 = float(os.environ.get("MOST_P95", "250" if MODE == "smoke" else MOST_P95_MS))
+CHECK = MODE == "smoke" or os.environ.get("CHECK") == "1"
 CONSUMERS = int(os.environ.get("CONSUMERS", "4"))
 WORKERS = int(os.environ.get("WORKERS", "1"))
 COLLECTION, MODEL, NICE, SAMPLE_SECONDS = "descriptions", "hashing-384-v1", 5, 10
@@ -81,7 +85,7 @@ def load(base: str, tokens: list[str], services: Services) -> Outcome:
     environment = {
         **os.environ,
         "BASE": base, "TOKENS": ",".join(tokens), "COLLECTION": COLLECTION, "RATE": str(RATE), "SECONDS": str(SECONDS),
-        "K6_NO_USAGE_REPORT": "true",
+        "K6_NO_USAGE_REPORT": "true", "MOST_P95": str(MOST_P95), "MOST_P99": str(4 * MOST_P95),
     }  # fmt: skip
     command = ["nice", "-n", str(NICE), K6, "run", "--quiet", "--no-usage-report", str(SCRIPTS / f"{MODE}.k6.js")]
     samples: list[Sample] = []
@@ -137,7 +141,13 @@ def main() -> None:
         f"`make load` on {cores} cores shared with k6 (nice {NICE}), Python {platform.python_version()},"
         f" {datetime.now(tz=UTC):%Y-%m-%d}; runtime {RUNTIME}, MODE={MODE}, RATE={RATE}, SECONDS={SECONDS}."
     )
-    publish(f"load-{MODE}" if RUNTIME == "embedded" else f"load-{MODE}-{RUNTIME}", render(head, outcome, RATE, cores))
+    text = render(head, outcome, RATE, cores)
+    if MODE == "smoke":
+        print(text)
+    else:
+        publish(f"load-{MODE}" if RUNTIME == "embedded" else f"load-{MODE}-{RUNTIME}", text)
+    if CHECK and (found := missed(outcome.found, RATE, MOST_P95)):
+        raise SystemExit("bars that were not held: " + "; ".join(found))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from load_processes import Usage
 
-MOST_FAILED, MOST_P95_MS = 0.001, 50
+MOST_FAILED, MOST_P95_MS, MOST_P99_MS = 0.001, 50, 200
 MOST_BUSY = 0.7  # of all cores: above that queues grow faster than the rate
 _MIB = 1 << 20
 _GROWN = 1.1
@@ -49,26 +49,65 @@ def render(head: str, outcome: Outcome, rate: int, cores: int) -> str:
     return "\n\n".join([head, _seen(outcome, rate), _spent(outcome), _holds(outcome, rate, cores), _memory(outcome)])
 
 
-def _seen(outcome: Outcome, rate: int) -> str:
-    found = outcome.found
+Row = tuple[str, str, str, bool | None]
+
+
+def bars(found: Mapping[str, Any], rate: int | None, most_p95: float = MOST_P95_MS) -> list[Row]:
+    """Return what callers saw: name, value, bar, whether it was held; `rate` is None where it is not one."""
     failed = found["failed"] / max(found["requests"], 1)
     times = found["milliseconds"]
-    rows = [
-        ("requests/s", f"{found['rate']:.0f}", f"{rate}", found["rate"] >= rate * 0.98),
+    rows: list[Row] = []
+    if rate is not None:
+        rows.append(("requests/s", f"{found['rate']:.0f}", f"{rate}", found["rate"] >= rate * 0.98))
+    return [
+        *rows,
         ("failed", f"{failed:.3%}", f"below {MOST_FAILED:.1%}", failed < MOST_FAILED),
         ("not sent in time", f"{found['dropped']}", "0", not found["dropped"]),
-        ("p95", f"{times['p(95)']:.1f} ms", f"below {MOST_P95_MS} ms", times["p(95)"] < MOST_P95_MS),
-        ("p50, p99, longest", f"{times['med']:.1f}, {times['p(99)']:.1f}, {times['max']:.0f} ms", "", None),
-    ]
+        ("p95", f"{times['p(95)']:.1f} ms", f"below {most_p95:g} ms", times["p(95)"] < most_p95),
+        (
+            "p99", f"{times['p(99)']:.1f} ms", f"below {4 * most_p95:g} ms",
+            times["p(99)"] < 4 * most_p95,
+        ),
+        ("p50, longest", f"{times['med']:.1f}, {times['max']:.0f} ms", "", None),
+    ]  # fmt: skip
+
+
+def missed(found: Mapping[str, Any], rate: int, most_p95: float = MOST_P95_MS) -> list[str]:
+    """Return the bars that were not held; of a run in steps those of its last one, after the load."""
+    steps = found.get("steps")
+    rows = bars(steps[-1], None, most_p95) if steps else bars(found, rate, most_p95)
+    return [f"{name}: {value}, bar {bar}" for name, value, bar, held in rows if held is False]
+
+
+def _seen(outcome: Outcome, rate: int) -> str:
+    found = outcome.found
+    if found.get("steps"):
+        return _steps(found["steps"], rate)
     lines = ["| what callers see | measured | bar | held |", "| --- | --- | --- | --- |"]
     words = {True: "yes", False: "no", None: ""}
-    lines += [f"| {name} | {value} | {bar} | {words[held]} |" for name, value, bar, held in rows]
+    lines += [f"| {name} | {value} | {bar} | {words[held]} |" for name, value, bar, held in bars(found, rate)]
     kinds = [
         f"{name} p50 {one['med']:.1f} ms, p99 {one['p(99)']:.1f} ms"
         for name in ("repeated", "distinct")
         if (one := found[name]).get("med") is not None
     ]
     return "\n".join(lines) + (f"\n\nQuestions: {'; '.join(kinds)}." if kinds else "")
+
+
+def _steps(steps: Sequence[Mapping[str, Any]], rate: int) -> str:
+    """Return a row for each step; the bars are for the last one, when the load is over."""
+    lines = [
+        f"| step (of {rate} requests/s) | requests | failed | not sent in time | p50 | p95 | p99 | bars held |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for step in steps:
+        times, failed = step["milliseconds"], step["failed"] / max(step["requests"], 1)
+        held = "no" if any(row[3] is False for row in bars(step, None)) else "yes"
+        lines.append(
+            f"| {step['name']} | {step['requests']} | {failed:.3%} | {step['dropped']} | {times['med']:.1f} ms"
+            f" | {times['p(95)']:.1f} ms | {times['p(99)']:.1f} ms | {held} |"
+        )
+    return "\n".join(lines)
 
 
 def _spent(outcome: Outcome) -> str:

@@ -10,6 +10,7 @@ const TOKENS = (__ENV.TOKENS || __ENV.TOKEN || '').split(',');
 const POOL = Number(__ENV.POOL || 200);
 const REPEATED = Number(__ENV.REPEATED || 0.8);
 const MOST_P95 = Number(__ENV.MOST_P95 || 50);
+const MOST_P99 = Number(__ENV.MOST_P99 || 200);
 
 const repeated = new Trend('repeated', true);
 const distinct = new Trend('distinct', true);
@@ -19,8 +20,14 @@ export const rate = Number(__ENV.RATE || 1000);
 export const base = { summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'], discardResponseBodies: true };
 export const thresholds = {
   http_req_failed: ['rate<0.001'],
-  http_req_duration: [`p(95)<${MOST_P95}`],
+  http_req_duration: [`p(95)<${MOST_P95}`, `p(99)<${MOST_P99}`],
   dropped_iterations: ['count<1'],
+};
+// What a scenario called `after` has to hold, whatever came before it.
+export const after = {
+  'http_req_failed{scenario:after}': ['rate<0.001'],
+  'http_req_duration{scenario:after}': [`p(95)<${MOST_P95}`, `p(99)<${MOST_P99}`],
+  'dropped_iterations{scenario:after}': ['count<1'],
 };
 
 // A steady stream of arrivals: a server that is slow does not make the generator slow.
@@ -29,6 +36,24 @@ export function arrivals(perSecond, duration) {
     executor: 'constant-arrival-rate', rate: perSecond, timeUnit: '1s', duration: `${duration}s`,
     preAllocatedVUs: Math.max(20, Math.ceil(perSecond / 10)), maxVUs: Math.max(100, perSecond),
   };
+}
+
+// Scenarios in turn, by name and share of the rate, `length` seconds each with a pause of two seconds between them.
+// A threshold that always holds is how k6 keeps the figures of one scenario.
+export function stepped(shares, perSecond, length) {
+  const scenarios = {}, watched = {};
+  let start = 0;
+  for (const [name, share] of Object.entries(shares)) {
+    const key = name.replaceAll(' ', '_');
+    const step = arrivals(Math.max(1, Math.round(perSecond * share)), length);
+    scenarios[key] = { ...step, startTime: `${start}s`, gracefulStop: '2s' };
+    for (const [metric, always] of [['http_reqs', 'count>=0'], ['http_req_failed', 'rate>=0'],
+      ['http_req_duration', 'max>=0'], ['dropped_iterations', 'count>=0']]) {
+      watched[`${metric}{scenario:${key}}`] = [always];
+    }
+    start += length + 2;
+  }
+  return { scenarios, watched };
 }
 
 const word = (number) => WORDS[number % WORDS.length];
@@ -43,14 +68,25 @@ function fresh() {
   return `${word(number)} ${word(Math.floor(Math.random() * 1000))} ${exec.vu.idInTest}x${number}`;
 }
 
-export function ask(shareRepeated) {
+export function ask(shareRepeated, path) {
   const again = Math.random() < (shareRepeated === undefined ? REPEATED : shareRepeated);
   const body = JSON.stringify({ query: again ? pooled() : fresh(), collection: __ENV.COLLECTION, limit: 5 });
   const token = TOKENS[exec.scenario.iterationInTest % TOKENS.length];
   const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
-  const answer = http.post(`${__ENV.BASE}/api/v1/search`, body, { headers });
+  const answer = http.post(`${__ENV.BASE}${path || '/api/v1/search'}`, body, { headers });
   check(answer, { answered: (one) => one.status === 200 });
   (again ? repeated : distinct).add(answer.timings.duration);
+}
+
+function steps(values, metric) {
+  const names = Object.keys(metric).map((name) => /^http_reqs\{scenario:(.+)\}$/.exec(name)).filter((one) => one);
+  return names.map(([, name]) => ({
+    name: name.replaceAll('_', ' '),
+    requests: values(`http_reqs{scenario:${name}}`).count || 0,
+    failed: values(`http_req_failed{scenario:${name}}`).passes || 0,
+    dropped: values(`dropped_iterations{scenario:${name}}`).count || 0,
+    milliseconds: values(`http_req_duration{scenario:${name}}`),
+  }));
 }
 
 export function handleSummary(data) {
@@ -65,6 +101,7 @@ export function handleSummary(data) {
       milliseconds: values('http_req_duration'),
       repeated: values('repeated'),
       distinct: values('distinct'),
+      steps: steps(values, metric),
     }),
   };
 }

@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[3] / "bench"))
 
 from load_processes import Usage
-from load_report import Outcome, render
+from load_report import Outcome, missed, render
 
 MIB = 1 << 20
 
@@ -71,3 +71,35 @@ def test_a_missed_bar_is_a_no(case, row):
 def test_memory_that_grows_is_named():
     assert "More than a tenth more: none." in text(outcome())
     assert "More than a tenth more: api." in text(outcome(grows=True))
+
+
+def step(name: str, *, failed: int = 0, p99: float = 40.0) -> dict[str, object]:
+    times = {"med": 4.0, "p(95)": 20.0, "p(99)": p99, "max": 90.0}
+    return {"name": name, "requests": 1000, "failed": failed, "dropped": 0, "milliseconds": times}
+
+
+def test_the_steps_of_a_run_are_rows_and_the_last_one_is_held_to_the_bars():
+    one = outcome()
+    found = {**one.found, "steps": [step("half"), step("triple", failed=300), step("after")]}
+    rendered = text(
+        Outcome(found, *[getattr(one, name) for name in ("wall", "generator", "before", "after", "samples")])
+    )
+    assert "| triple | 1000 | 30.000% | 0 | 4.0 ms | 20.0 ms | 40.0 ms | no |" in rendered
+    assert "| after | 1000 | 0.000% | 0 | 4.0 ms | 20.0 ms | 40.0 ms | yes |" in rendered
+    assert missed(found, 1000) == []
+    found["steps"].append(step("after", failed=2, p99=201.0))
+    assert missed(found, 1000) == ["failed: 0.200%, bar below 0.1%", "p99: 201.0 ms, bar below 200 ms"]
+
+
+def test_what_was_missed_is_named():
+    assert missed(outcome().found, 1000) == []
+    assert missed(outcome(dropped=3).found, 1100) == ["requests/s: 1000, bar 1100", "not sent in time: 3, bar 0"]
+    assert missed(outcome(p95=60).found, 1000, 250) == []
+
+
+@pytest.mark.parametrize("mode", ["mixed", "search", "query", "soak", "spike", "stress", "smoke"])
+def test_every_mode_has_a_script_and_a_place_in_the_page(mode):
+    root = Path(__file__).parents[3]
+    script = (root / "tests" / "load" / f"{mode}.k6.js").read_text()
+    assert "handleSummary" in script
+    assert mode == "smoke" or f"<!-- load-{mode} -->" in (root / "docs" / "performance.md").read_text()
