@@ -80,14 +80,10 @@ def test_no_room_for_the_way_back(lab: Lab, mounts: Mounts) -> None:
 
 
 def test_staging_is_full(lab: Lab, mounts: Mounts) -> None:
-    """Of a backup, of a restore before it begins, and of one that saw room enough when it began."""
+    """Of a restore before it begins, and of one that saw room enough when it began; a backup here needs no room in it."""
     staging = lab.folder / "staging"
     mounts.require(staging, "400k")
     lab.configure(staging=str(staging))
-    done = lab("backup", "run", "--json", code=MISSING)
-    assert done.error["code"] == "disk_full"
-    assert not lab.listed()
-    mounts.change(staging, "size=400m")
     point = lab.take()
     lab.fill("B")
 

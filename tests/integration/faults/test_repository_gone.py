@@ -27,7 +27,7 @@ MISSING = 7
 DURING = {
     "the first part": r"open project/backups/.*redis/\.partial",
     "a part is put in place": r"os.rename project/backups/.*rag\.dump",
-    "a part was stored": r"os.remove .*staging/.*0001-0\.snapshot",
+    "a part was stored": r"os.rename project/backups/.*0002-0\.snapshot",
     "the manifest": r"os.rename project/backups/.*manifest\.json",
 }
 
@@ -186,7 +186,7 @@ def s3(lab: Lab, free_port: Callable[[], int], wait_until: Callable[..., None], 
 def test_s3_dies_during_a_backup(lab: Lab, s3: S3) -> None:
     """Once parts are there; the run ends in words, in bounded time, and the next one completes."""
     lab.configure(repository=s3.place, copies=[])
-    with lab.paused("backup", "run", "--json", at=r"os.remove .*staging/.*0001-0\.snapshot", code=MISSING) as ended:
+    with lab.paused("backup", "run", "--json", at=r"http DELETE .*/snapshots/", code=MISSING) as ended:
         s3.kill()
     assert ended[0].error["code"] == "repository_unreachable", ended[0].error
     s3.start()
