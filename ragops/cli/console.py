@@ -28,6 +28,11 @@ _ADVISING = ("DETAIL", "WHAT", "WHY", "NOTES")
 _STYLES = {"ok": "green", "running": "green", "degraded": "yellow", "down": "red", "stopped": "red"}
 
 
+def _style(cell: str) -> str:
+    """Return the colour of a cell by its first word, if that is a state."""
+    return _STYLES.get(cell.split(" ")[0], "")
+
+
 class Console:
     """The output of a command: with `as_json` one JSON document on stdout, errors included, else text and tables.
 
@@ -111,12 +116,32 @@ class Console:
         from rich.table import Table as RichTable
         from rich.text import Text
 
+        if table.is_cramped(wrapped, width):
+            self._draw_below(table, title, width)
+            return
         drawn = RichTable(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column, room in zip(table.columns, table.widths(wrapped, width), strict=True):
             drawn.add_column(column, overflow="fold", no_wrap=column not in wrapped, width=room)
         for row in table.rows:
-            drawn.add_row(*(Text(cell, style=_STYLES.get(cell.split(" ")[0], "")) for cell in row))
+            drawn.add_row(*(Text(cell, style=_style(cell)) for cell in row))
         self._terminal(max(width, table.width(wrapped=wrapped))).print(drawn)
+
+    def _draw_below(self, table: Table, title: str, width: int) -> None:
+        """Draw a table whose last column has no room: its texts get lines of their own."""
+        from rich.padding import Padding
+        from rich.text import Text
+
+        narrow, texts = table.split_last()
+        heading, *lines = narrow.plain()
+        terminal = self._terminal(max(width, *map(len, (heading, *lines))))
+        if title:
+            terminal.print(Text(title, style="italic"))
+        below = (0, 0, 0, 2)
+        terminal.print(Text(heading, style="bold"), Padding(Text(table.columns[-1], style="bold"), below), sep="\n")
+        for line, row, text in zip(lines, narrow.rows, texts, strict=True):
+            terminal.print(Text(line, style=_style(row[-1])))
+            if text:
+                terminal.print(Padding(Text(text), below))
 
     def next_round(self, title: str) -> None:
         """Begin a picture that takes the place of the last one: on a clear terminal, below it elsewhere."""

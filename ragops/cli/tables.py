@@ -5,7 +5,7 @@ An address, an id or a number is never broken: in two pieces it cannot be copied
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TEXTS = frozenset(
 NAMES = frozenset({"COLLECTION", "IMAGE", "KEPT", "NAME", "PART", "REMOVED", "REPOSITORY"})
 
 _GAP = 2
-_LEAST_NAME = 12
+_LEAST_NAME, _LEAST_TEXT = 12, 16
 _LONGEST_WORD = 24  # longer ones are broken
 
 
@@ -63,6 +63,17 @@ class Table:
         at = self.columns.index(column)
         rows = tuple(row[:at] + row[at + 1 :] for row in self.rows)
         return Table(self.columns[:at] + self.columns[at + 1 :], rows, (*self.left_out, column))
+
+    def is_cramped(self, wrapped: frozenset[str], width: int) -> bool:
+        """Return whether the texts of the last column have too little room beside the rest."""
+        if self.columns[-1] not in TEXTS:
+            return False
+        longest = max((len(row[-1]) for row in self.rows), default=0)
+        return self.width(wrapped=wrapped) > width or self.widths(wrapped, width)[-1] < min(longest, _LEAST_TEXT)
+
+    def split_last(self) -> tuple[Table, tuple[str, ...]]:
+        """Return the table without its last column, and the cells of that column."""
+        return replace(self.without(self.columns[-1]), left_out=self.left_out), tuple(row[-1] for row in self.rows)
 
     def plain(self) -> list[str]:
         """Return the lines of the table in full, of any length."""

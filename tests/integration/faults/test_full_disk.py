@@ -80,7 +80,7 @@ def test_no_room_for_the_way_back(lab: Lab, mounts: Mounts) -> None:
 
 
 def test_staging_is_full(lab: Lab, mounts: Mounts) -> None:
-    """Of a restore before it begins, and of one that saw room enough when it began; a backup here needs no room in it."""
+    """Of a restore before it begins, and of one that saw room enough; a backup here needs no room in it."""
     staging = lab.folder / "staging"
     mounts.require(staging, "400k")
     lab.configure(staging=str(staging))

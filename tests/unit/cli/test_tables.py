@@ -103,6 +103,22 @@ def test_no_cell_is_cut(width: int) -> None:
     assert sorted(re.sub(r"\s", "", drawn)) == sorted(re.sub(r"\s", "", "".join(("NAMEUSEDBYCHANGEDBY", *rows[0]))))
 
 
+def test_texts_that_have_no_room_beside_the_rest_stand_below() -> None:
+    detail = "the last one was taken 31 h ago, the schedule asks for one every 24 h → run `ragops backup run`"
+    pen = RichConsole(width=50, file=io.StringIO())
+    console = Console()
+    console.record(pen)
+    rows = [("timescaledb", "persistence", "ok", "on"), ("platform", "recovery points", "degraded", detail)]
+    console.table(("SERVICE", "CHECK", "STATUS", "DETAIL"), rows)
+    lines = pen.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 50
+    assert [line.split() for line in lines[:5]] == [
+        ["SERVICE", "CHECK", "STATUS"], ["DETAIL"], ["timescaledb", "persistence", "ok"], ["on"],
+        ["platform", "recovery", "points", "degraded"],
+    ]  # fmt: skip
+    assert " ".join(line.strip() for line in lines[5:]) == detail
+
+
 def test_an_empty_list_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     Console().table(("ID", "NAME"), [], empty="there are no tokens")
     assert capsys.readouterr() == ("", "there are no tokens\n")
