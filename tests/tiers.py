@@ -30,6 +30,8 @@ LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker"
 NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
 # Folders all of whose tests have a mark: nothing of them is imported if that is left out (`-m 'not docker and …'`).
 _MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging", "chaos": "chaos"}
+# Folders whose modules each start engines for one kind of fault: a run without all cases draws so many of the modules.
+DRAWN = {"tests/integration/faults/": 4}
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]
 
@@ -90,9 +92,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if DOCKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("docker")
     if not _WHOLE and not any("::" in argument for argument in config.args):
-        left_out = sampled_out(items, config.stash[_SEED])
-        config.hook.pytest_deselected(items=left_out)
+        seed = config.stash[_SEED]
+        left_out = sampled_out(items, seed) + modules_out(items, seed)
         gone = set(left_out)
+        config.hook.pytest_deselected(items=[item for item in items if item in gone])
         items[:] = [item for item in items if item not in gone]
     for item in items:
         if item.get_closest_marker("timeout") is None:
@@ -118,6 +121,19 @@ def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
     for key, found in cases.items():
         kept = random.Random(f"{seed} {key}").sample(found, min(len(found), sizes[key]))
         left_out += [item for item in found if item not in kept]
+    return left_out
+
+
+def modules_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
+    """All campaigns of the modules below a folder of DRAWN, but those of as many modules as it says."""
+    left_out: list[pytest.Item] = []
+    for folder, size in DRAWN.items():
+        modules: dict[str, list[pytest.Item]] = defaultdict(list)
+        for item in items:
+            if item.nodeid.startswith(folder) and item.get_closest_marker("campaign"):
+                modules[item.nodeid.partition("::")[0]].append(item)
+        kept = random.Random(f"{seed} {folder}").sample(sorted(modules), min(len(modules), size))
+        left_out += [item for module, found in modules.items() if module not in kept for item in found]
     return left_out
 
 

@@ -56,6 +56,20 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
     assert len(whole) == 40 + 1
 
 
+def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path) -> None:
+    folder = tmp_path / "tests/integration/faults"
+    folder.mkdir(parents=True)
+    for number in range(9):
+        (folder / f"test_{number}.py").write_text(MODULE)
+    found = [run(tmp_path, "--collect-only", RAGOPS_TEST_SEED=seed).stdout.splitlines() for seed in ("1", "1", "2")]
+    drawn = [
+        {line.partition("::")[0] for line in lines if "faults/" in line and "test_rest" in line} for lines in found
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert [len(modules) for modules in drawn] == [4, 4, 4]
+    assert sum("faults/" in line and "test_unmarked" in line for line in found[0]) == 9, "what is no campaign runs"
+
+
 def test_an_unmarked_test_over_its_budget_fails_and_the_seed_is_shown(tmp_path: Path) -> None:
     done = run(tmp_path, "-k", "marked", RAGOPS_TEST_SLOW="1e-9", RAGOPS_TEST_SEED="seven")
     assert done.returncode == 1
