@@ -30,8 +30,10 @@ LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker"
 NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
 # Folders all of whose tests have a mark: nothing of them is imported if that is left out (`-m 'not docker and …'`).
 _MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging", "chaos": "chaos"}
-# Folders whose modules each start engines for one kind of fault: a run without all cases draws so many of the modules.
-DRAWN = {"tests/integration/faults/": 4}
+# Modules with this marker below this folder start engines of their own, or a whole platform: a run without all cases
+# draws so many of them. Those of ALWAYS are in every run.
+DRAWN = (("tests/integration/faults/", "campaign", 4), ("tests/integration/test_", "engine", 5))
+ALWAYS = ("tests/integration/test_lifecycle.py",)
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]
 
@@ -91,6 +93,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if DOCKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("docker")
+        if drawn(item):
+            item.add_marker("campaign")  # `make test-faults` runs all of them
     if not _WHOLE and not any("::" in argument for argument in config.args):
         seed = config.stash[_SEED]
         left_out = sampled_out(items, seed) + modules_out(items, seed)
@@ -124,13 +128,21 @@ def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
     return left_out
 
 
+def drawn(item: pytest.Item) -> str:
+    """Return the folder of DRAWN by which the item's module is drawn, empty if it is not."""
+    if item.nodeid.startswith(ALWAYS):
+        return ""
+    of = (folder for folder, marker, _ in DRAWN if item.nodeid.startswith(folder) and item.get_closest_marker(marker))
+    return next(of, "")
+
+
 def modules_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
-    """All campaigns of the modules below a folder of DRAWN, but those of as many modules as it says."""
+    """All items of the modules that are drawn, but those of as many modules as DRAWN says."""
     left_out: list[pytest.Item] = []
-    for folder, size in DRAWN.items():
+    for folder, _, size in DRAWN:
         modules: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in items:
-            if item.nodeid.startswith(folder) and item.get_closest_marker("campaign"):
+            if drawn(item) == folder:
                 modules[item.nodeid.partition("::")[0]].append(item)
         kept = random.Random(f"{seed} {folder}").sample(sorted(modules), min(len(modules), size))
         left_out += [item for module, found in modules.items() if module not in kept for item in found]

@@ -29,7 +29,7 @@ def test_unmarked(): sum(range(100_000))
 def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The hooks on a module of its own."""
     (folder / "test_it.py").write_text(MODULE)
-    marks = "\n".join(f"  {name}" for name in ("campaign", "slow"))
+    marks = "\n".join(f"  {name}" for name in ("campaign", "engine", "slow"))
     (folder / "pytest.ini").write_text(f"[pytest]\nmarkers =\n{marks}\n")
     return run_pytest(folder, "-p", "tests.tiers", *options, ".", **environment)
 
@@ -56,18 +56,22 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
     assert len(whole) == 40 + 1
 
 
-def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path) -> None:
-    folder = tmp_path / "tests/integration/faults"
-    folder.mkdir(parents=True)
+@pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 4), ("", "engine", 5)])
+def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path, folder: str, marked: str, size: int) -> None:
+    whole = tmp_path / "tests/integration" / folder
+    whole.mkdir(parents=True)
     for number in range(9):
-        (folder / f"test_{number}.py").write_text(MODULE)
-    found = [run(tmp_path, "--collect-only", RAGOPS_TEST_SEED=seed).stdout.splitlines() for seed in ("1", "1", "2")]
-    drawn = [
-        {line.partition("::")[0] for line in lines if "faults/" in line and "test_rest" in line} for lines in found
-    ]
-    assert drawn[0] == drawn[1] != drawn[2]
-    assert [len(modules) for modules in drawn] == [4, 4, 4]
-    assert sum("faults/" in line and "test_unmarked" in line for line in found[0]) == 9, "what is no campaign runs"
+        (whole / f"test_{number}.py").write_text(f"{MODULE}\n@pytest.mark.engine\ndef test_engine(): pass\n")
+
+    def modules(test: str, *options: str, **environment: str) -> set[str]:
+        lines = run(tmp_path, "--collect-only", *options, **environment).stdout.splitlines()
+        return {line for line in lines if line.startswith("tests/integration/") and line.endswith(f"::test_{test}")}
+
+    one, again, other = (modules(marked, RAGOPS_TEST_SEED=seed) for seed in ("1", "1", "2"))
+    assert one == again != other
+    assert len(one) == len(other) == size
+    assert len(modules("unmarked")) == 9, "what is not marked runs"
+    assert len(modules(marked, "-m", "campaign", RAGOPS_TEST_CAMPAIGN="full")) == 9
 
 
 def test_an_unmarked_test_over_its_budget_fails_and_the_seed_is_shown(tmp_path: Path) -> None:
