@@ -65,7 +65,7 @@ class Table:
         return Table(self.columns[:at] + self.columns[at + 1 :], rows, (*self.left_out, column))
 
     def is_cramped(self, wrapped: frozenset[str], width: int) -> bool:
-        """Return whether the texts of the last column have too little room beside the rest."""
+        """Return whether the texts of the last column have too little room next to the others."""
         if self.columns[-1] not in TEXTS:
             return False
         longest = max((len(row[-1]) for row in self.rows), default=0)
