@@ -1,4 +1,4 @@
-"""Commands on metrics: metrics export, metrics runbook."""
+"""Commands on metrics: export, runbook, targets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from ragops.cli.help import Application
 from ragops.cli.state import state
 
-group = Application(help="Alert rules, dashboards and runbooks, also for a Prometheus of one's own.")
+group = Application(help="Pages of metrics, alert rules, dashboards and runbooks, also for a Prometheus of one's own.")
 
 
 @group.command()
@@ -59,3 +59,34 @@ def runbook(
     text = metrics_export.runbook(alert)
     console.document({"alert": alert, "text": text})
     console.text(text.rstrip())
+
+
+@group.command()
+def targets(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Write them there instead, for `file_sd_configs`.")
+    ] = None,
+) -> None:
+    """Print the pages of metrics for a Prometheus of your own.
+
+    As a file of its service discovery (file_sd_configs), with the labels job, service, instance, platform and
+    environment. What asks for a token is named on stderr with the secret's name.
+
+    Example: ragops metrics targets > targets.json
+    """
+    import json
+
+    from ragops.operations.observe.metrics_targets import list_targets, write_targets
+
+    current = state(context)
+    found = list_targets(current.session())
+    if output is not None:
+        write_targets(found, output)
+        current.console.message(f"{len(found.pages)} pages written to {output}")
+    current.console.document(found)
+    if output is None:
+        current.console.text(json.dumps(list(found.groups), indent=2))
+    for page in found.pages:
+        if page.secret:
+            current.console.message(f"{page.job} asks for a bearer token: the secret {page.secret}")

@@ -164,6 +164,7 @@ def health(
     Example: ragops health --format nagios
     """
     from ragops.operations.observe.health import check
+    from ragops.operations.records.figures import note_health
 
     current = state(context)
     code: int = ExitCode.DONE
@@ -171,7 +172,10 @@ def health(
         try:
             session = current.session()
             figures = partial(_figures, session) if not services else str
-            code = _show(current.console, check(session, services or (), timeout), output_format, figures)
+            found = check(session, services or (), timeout)
+            if not services:
+                note_health(session, found)
+            code = _show(current.console, found, output_format, figures)
         except RagopsError as error:
             if output_format is not HealthFormat.nagios or current.console.as_json:
                 raise

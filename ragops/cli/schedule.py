@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.operations.backup.verify import VerifyResult
-    from ragops.operations.schedule.install import InstallReport, LastRun
+    from ragops.operations.schedule.install import InstallReport
+    from ragops.operations.schedule.last_run import LastRun
     from ragops.operations.schedule.nightly_steps import Views
     from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
@@ -50,6 +51,7 @@ def install(
 
     Example: ragops schedule install --at 02:30 --ingest 15m --with cron
     """
+    from ragops.operations.records.figures import note_schedule
     from ragops.operations.schedule import ingest_timer
     from ragops.operations.schedule import install as schedule
     from ragops.operations.schedule.nightly_steps import NO_PROOF, can_open, drill_weekday
@@ -69,6 +71,8 @@ def install(
         found = schedule.schedulers()
         report = schedule.install(wanted, found, scheduler, kinds)
         gone = ingest is not None and not minutes and schedule.remove(project, found, (schedule.INGEST,))
+    changed = {"nightly": True} if is_nightly else {}
+    note_schedule(session, changed | ({"ingest": bool(minutes)} if ingest is not None else {}))
     notes = [*dict.fromkeys(report.notes), *([NO_PROOF] if is_nightly and not (drill or can_open(project)) else [])]
     _show_installed(current.console, report, notes)
     if ingest is not None and not minutes:
@@ -118,6 +122,7 @@ def remove(context: typer.Context) -> None:
 
     Example: ragops schedule remove
     """
+    from ragops.operations.records.figures import note_schedule
     from ragops.operations.schedule import install as schedule
 
     current = state(context)
@@ -125,6 +130,7 @@ def remove(context: typer.Context) -> None:
     found = schedule.schedulers()
     with session.changing(("schedule",)):
         both = schedule.remove(session.project, found)
+    note_schedule(session, {"nightly": False, "ingest": False})
     gone = list(dict.fromkeys(both))
     current.console.document({"removed": gone})
     current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was scheduled")
@@ -167,6 +173,7 @@ def scheduled(context: typer.Context) -> None:
 
     Example: ragops backup scheduled
     """
+    from ragops.operations.records.figures import write
     from ragops.operations.schedule import step_runner as operation
     from ragops.operations.schedule.nightly_steps import nightly_steps
 
@@ -181,6 +188,7 @@ def scheduled(context: typer.Context) -> None:
         secrets=_known_secrets(project),
         echo=None if current.console.quiet else sys.stderr,
     )
+    write(inner.session())
     if report.failure is not None:
         raise report.failure
     current.console.document(report)

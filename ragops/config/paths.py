@@ -39,6 +39,7 @@ class ProjectPaths:
         self.fingerprint = self._run / "applied"  # of the last `up` that went through
         self.operator_token = self._run / "operator-token"  # short-lived (0600)
         self.backup_record = self._run / "backup.json"  # the last backup run
+        self.observations = self._run / "observations.json"  # health and drift as they were last seen, for metrics
         self.history = self._run / "recovery-points.json"  # the number of the last recovery point that was taken here
         self.restore_journal = self._run / "restore.json"  # an unfinished restore
         self.cluster_journal = self._run / "cluster.json"  # an unfinished change of the Qdrant cluster

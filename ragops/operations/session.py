@@ -202,13 +202,22 @@ class Session:
             try:
                 yield
             except BaseException as error:
+                self._write_figures()
                 with contextlib.suppress(RagopsError):  # a full disk must not hide why the change failed
                     self._audit(_outcome(error), started)
                 raise
+            self._write_figures()
             try:
                 self._audit("done", started)
             except RagopsError as error:  # the change is done; failing now would have it taken for undone
                 self.notice(f"the audit trail could not be written: {error.message}")
+
+    def _write_figures(self) -> None:
+        """Write ragops's own figures, which any change may have changed; those of a platform that is up."""
+        from ragops.operations.records import figures
+
+        if self.project.paths.endpoints.exists():
+            figures.write(self)
 
     def _audit(self, outcome: str, started: float) -> None:
         audit.append(

@@ -167,6 +167,9 @@ class RuntimeHost(Protocol):
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Return every instance of the service as it is now."""
 
+    def containers(self) -> tuple[Instance, ...]:
+        """Return the containers of the last `up`, each with its whole id; none of a runtime without containers."""
+
     def is_running(self, service: str) -> bool:
         """Whether anything of the service runs, provisioned whole or not."""
 

@@ -28,7 +28,7 @@ READING = [
     "cluster set-replication docs 2 --dry-run",
     "cluster move-shard docs 0 --from qdrant-1 --to qdrant-2 --dry-run", "cluster add-node --dry-run",
     "cluster remove-node --dry-run", "cluster replace-node qdrant-1 --dry-run", "cluster upgrade --dry-run",
-    "cluster reshard docs --dry-run", "metrics runbook", "metrics runbook ApiDown",
+    "cluster reshard docs --dry-run", "metrics runbook", "metrics runbook ApiDown", "metrics targets",
 ]  # fmt: skip
 CHANGING = {
     "init", "up", "down", "ingest", "recover", "migrate up", "migrate maintain", "backup run", "backup copy",

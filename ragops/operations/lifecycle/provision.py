@@ -25,6 +25,7 @@ from ragops.operations.lifecycle.pulumi_state import repair_state
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.version_changes import planned, refuse, save_before
 from ragops.operations.observe.wait_healthy import require_healthy
+from ragops.operations.records import figures
 from ragops.operations.restore.repair import explaining
 from ragops.recovery.local_history import History
 from ragops.services import by_name
@@ -103,6 +104,7 @@ def drift(session: Session) -> Drift:
         resources = drifted(stack.drift())
     seen = [(item.resource, item.now) for item in session.host.drift()]
     found = Drift(merged(resources, seen, session.host.describe_resource))
+    figures.note_drift(session, len(found.resources))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found
@@ -147,6 +149,7 @@ def provision(
             session.notice(changed)
         if repair:
             repair_state(session, repair)
+        figures.write(session)  # its folder has to be there before a container reads it
         stack = open_stack(project, secrets)
         restarted = session.host.will_restart()
         session.host.prepare_up(on_step or ignore_progress, lambda: {item.id for item in stack.resources()})
@@ -164,6 +167,7 @@ def provision(
             by_name(name).prepare(endpoint)
         data_guard.note_data(session)
         health = require_healthy(session, changed=bool(restarted or made))
+        figures.note_health(session, health)
         write_atomic(project.paths.fingerprint, mark)
         session.upgrade_journal().end()
     return UpResult(made, endpoints, health, time.monotonic() - started)

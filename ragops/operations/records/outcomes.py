@@ -27,15 +27,25 @@ if TYPE_CHECKING:
 
 def metrics_text(session: Session) -> str:
     """Return the figures as they are now, from this machine's own records; empty before the first backup and drill."""
-    paths, record = session.project.paths, last_backup.read(session.project.paths.backup_record)
-    rows = [*_of_drills(drill_log.drills(paths.drills))]
-    if record:
-        rows = [*_of_backup(record, len(missing_copies(session, record))), *rows]
-    return render_metrics(session.project.settings.name, paths.environment, rows)
+    paths = session.project.paths
+    found = rows(session, last_backup.read(paths.backup_record), drill_log.drills(paths.drills))
+    return render_metrics(session.project.settings.name, paths.environment, found)
+
+
+def rows(session: Session, record: last_backup.RunRecord | None, drills: Sequence[DrillRecord]) -> list[Row]:
+    """Return the figures of the last backup, if there was one, and of the drills."""
+    backup = _of_backup(record, len(missing_copies(session, record))) if record else ()
+    return [*backup, *_of_drills(drills)]
 
 
 def write_metrics(session: Session) -> None:
-    """Write `backup.metrics_file`, if ragops.yaml names one. A failure is only a notice: the backup is what matters."""
+    """Write `backup.metrics_file`, if ragops.yaml names one, and the figures of a platform that is watched.
+
+    A failure is only a notice: the backup is what matters.
+    """
+    from ragops.operations.records import figures
+
+    figures.write(session)
     named = session.project.settings.backup.metrics_file
     if not named:
         return

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ragops.adapters import logs
-from ragops.adapters.process_identity import is_mark_gone
 from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import unit_folder
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.schedule import ingest_timer
 from ragops.operations.schedule import scheduler_files as texts
 from ragops.operations.schedule.entries import Entry, Schedulers
+from ragops.operations.schedule.last_run import LastRun, last_run
 from ragops.operations.schedule.step_runner import files_of
 
 if TYPE_CHECKING:
@@ -35,17 +32,6 @@ class Installed:
     scheduler: str
     text: str
     next_run: datetime | None
-
-
-@dataclass(frozen=True)
-class LastRun:
-    """The newest run on record: `state` is done, failed, running or killed; `exit_code` None for the latter two."""
-
-    start: str
-    end: str
-    state: str
-    exit_code: int | None
-    steps: tuple[dict[str, Any], ...]
 
 
 @dataclass(frozen=True)
@@ -158,23 +144,6 @@ def remove(project: Project, found: Schedulers, kinds: Sequence[RunKind] = (NIGH
     """Take out what `install` put in; returns from where, nothing if there was nothing."""
     entries = (kind.make_entry(project.paths.environment, project.config) for kind in kinds)
     return tuple(place for entry in entries for place in entry.remove(found))
-
-
-def last_run(record: Path) -> LastRun | None:
-    """Return the newest run of a record, None if there is none to be read."""
-    for line in reversed(logs.tail(record, 3)):  # its last line may be half of one: a full disk
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            return _last_run(json.loads(line))
-    return None
-
-
-def _last_run(values: dict[str, Any]) -> LastRun:
-    if "end" not in values:
-        begun = datetime.fromisoformat(values["start"]).timestamp()
-        state = "killed" if is_mark_gone(values.get("process") or str(values["pid"]), begun) else "running"
-        return LastRun(values["start"], "", state, None, ())
-    code = values["exit_code"]
-    return LastRun(values["start"], values["end"], "failed" if code else "done", code, tuple(values["steps"]))
 
 
 def _now() -> datetime:

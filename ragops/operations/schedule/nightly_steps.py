@@ -10,6 +10,8 @@ from ragops.operations.backup.commands import back_up
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.verify import verify_point
 from ragops.operations.data import migrate
+from ragops.operations.observe import health
+from ragops.operations.records import figures
 from ragops.operations.schedule.scheduler_files import parse_weekday
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ def nightly_steps(project: Project, open_session: Callable[[float], Session], vi
     return (
         ("backup", lambda: _back_up(project, open_session, views)),
         ("maintain", lambda: _maintain(open_session, views)),
+        *((("look", lambda: _look(open_session)),) if project.settings.observability else ()),
     )
 
 
@@ -84,6 +87,13 @@ def _back_up(project: Project, open_session: Callable[[float], Session], views: 
     with views.progress() as on_progress:
         result = verify_point(open_session(0.0), "latest", deep=True, budget=PROOF_SECONDS, on_progress=on_progress)
     views.proven(result)
+
+
+def _look(open_session: Callable[[float], Session]) -> None:
+    """Note health and drift for the figures of a platform that is watched; what is wrong is no failure of the run."""
+    session = open_session(0.0)
+    figures.note_health(session, health.check(session))
+    figures.note_drift(session, len(session.host.drift()))
 
 
 def _maintain(open_session: Callable[[float], Session], views: Views) -> None:

@@ -145,6 +145,10 @@ class DockerRuntimeHost:
             look = partial(self._instance, endpoint)
             return tuple(pool.map(look, names, map(found.get, names), map(before.get, names)))
 
+    def containers(self) -> tuple[Instance, ...]:
+        """Return what the last `up` recorded; nothing is asked."""
+        return tuple(Instance(one.service, one.instance, "", "", one.id) for one in self._provisioned().containers)
+
     def is_running(self, service: str) -> bool:
         """Whether a container of the service runs."""
         return any(container.state.running for container in self._containers(service))

@@ -118,6 +118,10 @@ class EmbeddedRuntimeHost:
         )
         return (found,)
 
+    def containers(self) -> tuple[Instance, ...]:
+        """Return none."""
+        return ()
+
     def is_running(self, service: str) -> bool:
         """Whether its process runs, with its record or without."""
         return find_living(self._paths.run_dir(service)) is not None

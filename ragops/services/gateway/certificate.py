@@ -84,6 +84,15 @@ def ensure(folder: Path, now: datetime, *, write: bool = True) -> CertificateFil
     return CertificateFiles(certificate, key, found.not_valid_after_utc, _fingerprint(certificate))
 
 
+def find_end(folder: Path) -> datetime | None:
+    """Return when the certificate in `folder` ends, None without one that can be read."""
+    try:
+        found = _certificate(folder / FILES[0])
+    except RagopsError:
+        return None
+    return found.not_valid_after_utc if found else None
+
+
 def require_pair(folder: Path) -> None:
     """Raise RagopsError (certificate_invalid, not_permitted, file_error) unless both files are there and match.
 

@@ -15,7 +15,7 @@ import pytest
 from ragops.adapters import locks, temp_dirs
 from ragops.adapters.process_identity import MARK, format_mark, is_mark_gone
 from ragops.adapters.storage.temp_files import is_leftover
-from ragops.operations.schedule.install import last_run
+from ragops.operations.schedule.last_run import last_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
