@@ -88,6 +88,7 @@ class Bench:
     version: str = ""
     ports: dict[str, int] = field(default_factory=lambda: {side: free_port() for side in SIDES})
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    meter: Callable[[Sequence[int]], float] = field(default_factory=lambda: used)
 
     @property
     def token(self) -> str:
@@ -236,6 +237,12 @@ def used(pids: Sequence[int]) -> float:
     return total
 
 
+def scheduled(pids: Sequence[int]) -> float:
+    """Seconds that the threads of processes were scheduled, to the nanosecond: for processes whose threads live on."""
+    paths = (path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
+    return sum(int(path.read_text().split()[0]) for path in paths) / 1e9
+
+
 @dataclass(frozen=True)
 class Round:
     """Milliseconds of processor time for one request by component, and requests in a second."""
@@ -267,11 +274,11 @@ def measure(bench: Bench, side: str, bodies: Sequence[bytes], gateway: EnvoyGate
     head = f"POST /api/v1/search HTTP/1.1\r\nHost: localhost:{port}\r\nAuthorization: Bearer {bench.token}\r\nContent-Type: application/json\r\n"
     requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in bodies]
     pids = bench.pids(side, gateway)
-    before, began = {name: used(of) for name, of in pids.items()}, time.perf_counter()
+    before, began = {name: bench.meter(of) for name, of in pids.items()}, time.perf_counter()
     asyncio.run(ask(port, requests))
     seconds = time.perf_counter() - began
     time.sleep(2.5)  # the query log of these requests is written behind them
-    cost = {name: (used(of) - before[name]) * 1000 / len(bodies) for name, of in pids.items()}
+    cost = {name: (bench.meter(of) - before[name]) * 1000 / len(bodies) for name, of in pids.items()}
     return Round(cost, len(bodies) / seconds)
 
 

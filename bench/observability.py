@@ -3,7 +3,7 @@
 First the API on real engines with metrics, without any, and with spans sent to a collector, in turn, so that the ratio
 holds on a busy machine. Then a whole embedded platform with its Prometheus (a host process; without the service
 `observability` one is started that scrapes the API), idle and at RATE requests/s. RUNTIME=docker takes the containers.
-ROUNDS, SEARCHES, SECONDS and PARTS=api,platform make a run shorter; DRAFT=1 prints without writing.
+ROUNDS, SEARCHES, KINDS, SECONDS and PARTS=api,platform make a run shorter; DRAFT=1 prints without writing.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 PARTS = os.environ.get("PARTS", "api,platform").split(",")
 RATE, SECONDS = int(os.environ.get("RATE", "500")), int(os.environ.get("SECONDS", "60"))
-SIDES, KINDS = ("without metrics", "metrics", "metrics and spans"), ("cached", "distinct")
+SIDES, KINDS = ("without metrics", "metrics", "metrics and spans"), api_cost.WANTED
 _MIB = 1 << 20
 _WITHOUT = """
 import runpy, sys
@@ -80,6 +80,7 @@ class Bench(api_cost.Bench):
 
     ports: dict[str, int] = field(default_factory=lambda: {side: free_port() for side in SIDES})
     collector: str = ""
+    meter: Any = api_cost.scheduled
 
     def program(self, side: str) -> list[str]:
         return ["-c", _WITHOUT] if side == SIDES[0] else ["-m", "ragops.api"]

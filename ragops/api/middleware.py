@@ -35,6 +35,7 @@ _LOG = logging.getLogger(__name__)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+_QUESTIONS, _FROM_THE_START = ("/search", "/query"), (200, 500, 503, 504)
 LEGACY_PATHS = frozenset({"/search", "/query", "/collections"})
 
 
@@ -47,6 +48,10 @@ class RequestLogging:
         self._metrics = metrics
         self._paths = paths
         self._children = lru_cache(maxsize=None)(self._labelled)  # few: no label is made up by a client
+        for path in paths:
+            if path.endswith(_QUESTIONS):
+                for status in _FROM_THE_START:  # from 0 on: the first one is an increase already
+                    self._children("POST", path, status)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with an id that the answer and every line of the log have."""

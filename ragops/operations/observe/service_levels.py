@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.prometheus_api import PrometheusClient
 from ragops.errors import MissingError, RagopsError
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,14 +156,13 @@ class _Reader:
 
     def kpis(self, days: int, covered: float) -> tuple[Kpi, ...]:
         """Return what Prometheus has of the KPIs, over the last `days` days."""
-        per_day = max(1.0, covered / _DAY)
         opened = self._increase("ragops_api_breaker_changes_total", 'state="open"', days)
         refused = self._increase("ragops_api_auth_refused_total", 'kind="service"', days)
         runs = self._changes("ragops_backup_last_run_timestamp_seconds", days)
         good = self._changes("ragops_backup_last_success_timestamp_seconds", days)
         return (
-            _rate("breaker activations a day", opened, per_day, MOST_OPENINGS, is_below=True),
-            _rate("unauthorized service calls a day", refused, per_day, MOST_UNAUTHORIZED),
+            _rate("breaker activations a day", opened, covered, MOST_OPENINGS, is_below=True),
+            _rate("unauthorized service calls a day", refused, covered, MOST_UNAUTHORIZED),
             _backups(runs, good),
         )
 
@@ -194,13 +194,13 @@ def _budget(requests: float, failed: float) -> ErrorBudget | None:
     return ErrorBudget(allowed, failed, 1 - failed / allowed)
 
 
-def _rate(name: str, count: float | None, days: float, target: float, *, is_below: bool = False) -> Kpi:
-    """Return events a day; `is_below`: the target itself is too many."""
+def _rate(name: str, count: float | None, covered: float, target: float, *, is_below: bool = False) -> Kpi:
+    """Return events a day, those of less than a day as one; `is_below`: the target itself is too many."""
     if count is None:
         return Kpi(name, None, target, None, "Prometheus holds no figures of the API")
-    value = count / days
-    is_met = value < target if is_below else round(count) <= target
-    return Kpi(name, value, target, is_met, f"{count:.0f} in {days:.0f} d")
+    value = round(count) / max(1.0, covered / _DAY)  # Prometheus extrapolates to parts of an event
+    is_met = value < target if is_below else value <= target
+    return Kpi(name, value, target, is_met, f"{count:.0f} in {duration(covered)}")
 
 
 def _backups(runs: float | None, good: float | None) -> Kpi:

@@ -82,6 +82,7 @@ async def test_what_a_request_leaves(start: Callable[..., Any]) -> None:
     finally:
         model.stop()
     route = {"method": "POST", "route": "/api/v1/search"}
+    assert count("requests_total", method="POST", route="/api/v2/search", status="503") == 0
     assert count("requests_total", **route, status="404") == 1
     assert count("request_seconds_count", **route, **{"class": "2xx"}) == 1
     assert count("request_seconds_count", **route, **{"class": "4xx"}) == 1
