@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-observability bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-observability bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-gateway bench-failover bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ bench-search: venv  ## how often a question finds its document, in every mode, a
 
 bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
 	$(BIN)/python bench/containers.py
+
+bench-gateway: venv  ## processor time of Kong as rendered against the same Kong configured by hand, in turn
+	$(BIN)/python bench/gateway_cost.py
 
 bench-failover: venv  ## reads and writes while a node is killed, stopped or frozen (RAGOPS_TEST_QDRANT; RUNS=6 SOAK=120)
 	$(BIN)/python bench/failover.py

@@ -12,7 +12,7 @@ import pytest
 
 from ragops.adapters.progress import ignore_progress
 from ragops.errors import IntegrityError
-from ragops.operations.cluster import nodes, replace_node
+from ragops.operations.cluster import nodes, repair, replace_node
 from ragops.operations.cluster.moves import change, move_shard, rebalance, set_replication
 from ragops.operations.cluster.status import status
 from ragops.operations.cluster.verify import verify
@@ -265,6 +265,34 @@ def test_a_replica_that_differs_is_found(platform: Platform) -> None:
     assert (differs.collection, str(differs.shard)) == ("docs", number)
     assert set(differs.examples) == {points[0]["id"], points[1]["id"]}
     assert differs.digest == ""
+
+
+@pytest.mark.parametrize("wrong", [1, 2])
+def test_a_replica_that_differs_from_two_others_is_repaired_under_load(platform: Platform, wrong: int) -> None:
+    """One replica of three goes back to what it was, a point more and a payload before; two of two cannot be judged."""
+    made, path = platform.made, "/collections/wiki/shards/0"
+    with made.http(wrong) as api:
+        older = api.get(f"{path}/snapshot").content
+        done(api.post("/collections/wiki/points/delete", params={"wait": "true"}, json={"points": [7]}))
+        payload = {"payload": {"n": "changed"}, "points": [8]}
+        done(api.post("/collections/wiki/points/payload", params={"wait": "true"}, json=payload))
+    wait_all_active(platform.session.endpoint("qdrant"), 120)
+    send_older(made, wrong, path, older)
+    with Load(made) as load:
+        result = repair.repair(platform.session, ("wiki",), None, ignore_progress, PACE, deep=True)
+    right = sorted(set(names(3)) - {f"qdrant-{wrong}"})
+    assert [one.agree for one in result.plan.found.differing] == [tuple(right)]
+    assert [(step.action, step.source, step.target) for step in result.plan.change.steps] == [
+        ("drop", f"qdrant-{wrong}", ""), ("copy", right[0], f"qdrant-{wrong}"),
+    ]  # fmt: skip
+    assert (result.done, result.after and result.after.differing) == (2, ())
+    assert platform.where()["wiki/0"] == set(names(3))
+    for number in made.numbers:
+        with made.http(number) as api:
+            found = done(api.post(f"{path}/points", json={"ids": [7, 8], "with_payload": True}))
+            assert [(one["id"], one["payload"]["n"]) for one in found] == [(8, "changed")]
+    assert load.failed == []
+    assert platform.session.cluster_journal().read() is None
 
 
 def send_older(made: Cluster, number: int, path: str, older: bytes) -> None:
