@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ragops.services.monitoring import DATABASE_ROLE, DATABASE_SECRET, REDIS_SECRET, REDIS_USER
 from ragops.services.observability import CADVISOR, NODE_EXPORTER, POSTGRES_EXPORTER, REDIS_EXPORTER
 from ragops.services.observability.containers import fetch_check
+from ragops.services.observability.postgres_queries import render_queries
 from ragops.services.observability.targets import CONTAINERS, NODE, Page
 from ragops.services.spec import Bind, ConfigFile, ImageSpec, ServiceSpec
 
@@ -26,6 +27,8 @@ _USERS: Mapping[str, str] = {
     CADVISOR: "0:0",  # control groups and their limits are root's to read
 }
 _HEALTH: Mapping[str, str] = {CADVISOR: "/healthz"}
+_QUERIES = "queries.yaml"
+_TIMESCALEDB = "timescaledb"  # the engine of an endpoint, against plain PostgreSQL
 _PASSWORD = "password"  # noqa: S105  the name of a file
 _HOST, _TEXTFILES = "/host", "/textfile"
 # Mounts of containers and of the kernel: no disk that could be full.
@@ -46,8 +49,13 @@ def postgres(settings: ObservabilitySettings, secrets: Mapping[str, str], at: En
         "DATA_SOURCE_USER": DATABASE_ROLE,
         "DATA_SOURCE_PASS_FILE": f"{layout.config_dir}/{_PASSWORD}",
     }
-    command = ("postgres_exporter", f"--web.listen-address={layout.listen}:{PORTS[POSTGRES_EXPORTER]}")
-    files = (ConfigFile(_PASSWORD, secrets[DATABASE_SECRET] + "\n", secret=True),)
+    command = (
+        "postgres_exporter",
+        f"--web.listen-address={layout.listen}:{PORTS[POSTGRES_EXPORTER]}",
+        f"--extend.query-path={layout.config_dir}/{_QUERIES}",
+    )
+    queries = ConfigFile(_QUERIES, render_queries(timescaledb=at.engine == _TIMESCALEDB))
+    files = (ConfigFile(_PASSWORD, secrets[DATABASE_SECRET] + "\n", secret=True), queries)
     return _spec(settings, POSTGRES_EXPORTER, command, environment=environment, files=files)
 
 

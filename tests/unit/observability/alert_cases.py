@@ -207,14 +207,14 @@ POSTGRES = (
     Case("PostgresLongTransaction", (
         pg("pg_stat_activity_max_tx_duration", turns(0, 7200), f'{_RAG}, state="idle in transaction"'),
         pg("pg_stat_activity_max_tx_duration", turns(9999, 9999), f'{_RAG}, state="idle"'))),
-    Case("PostgresSessionsBlocked", (pg("pg_blocked_sessions", turns(1, 12)),)),
+    Case("PostgresSessionsBlocked", (pg("ragops_postgres_blocked_sessions", turns(1, 12)),)),
     Case("PostgresDeadlocks", (pg("pg_stat_database_deadlocks", flat((3, 10), (15, 100)), _RAG),),
          quiet="8m", fires="15m", over="90m"),
     Case("PostgresWraparoundNear", (
-        pg("pg_database_wraparound_age_datfrozenxid", turns(2e8, 6e8, 90), _RAG),), fires="80m", over="110m"),
+        pg("ragops_postgres_oldest_transactions", turns(2e8, 6e8, 90), _RAG),), fires="80m", over="110m"),
     Case("PostgresChecksumFailures", (pg("pg_stat_database_checksum_failures", turns(0, 1), _RAG),)),
     Case("TimescaleJobFailed", (
-        pg("timescaledb_job_last_run_success", turns(1, 0, 30), ', job_id="1000", job_name="policy_retention"'),),
+        pg("ragops_timescaledb_job_last_run_success", turns(1, 0, 30), ', job_id="1000", job_name="retention"'),),
         fires="30m", over="50m"),
     Case("PostgresFiguresIncomplete", (
         pg("pg_exporter_last_scrape_error", turns(0, 1, 30)), pg("pg_up", turns(1, 1))), fires="30m", over="50m"),

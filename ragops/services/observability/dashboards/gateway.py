@@ -100,7 +100,11 @@ _REQUESTS = Row(
             ('sum(rate(kong_http_requests_total{%, code=~"401|403"}[$__rate_interval]))', "token (Kong)"),
             ('sum(rate(kong_http_requests_total{%, code="429"}[$__rate_interval]))', "rate (Kong)"),
             (f"sum(rate(envoy_http_jwt_authn_denied{{%, {_ENVOY}}}[$__rate_interval]))", "token (Envoy)"),
-            ("sum(rate(envoy_gateway_http_local_rate_limit_rate_limited{%}[$__rate_interval]))", "rate (Envoy)"),
+            (
+                "sum(rate(envoy_ragops_limit_consumer_http_local_rate_limit_rate_limited{%}[$__rate_interval]))"
+                " + sum(rate(envoy_ragops_limit_address_http_local_rate_limit_rate_limited{%}[$__rate_interval]))",
+                "rate (Envoy)",
+            ),
             alert="TokensRefused",
         ),
         lines(

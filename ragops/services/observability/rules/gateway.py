@@ -12,6 +12,10 @@ def _kong_codes(codes: str) -> str:
     return f'sum by ({PLATFORM}) (rate(kong_http_requests_total{{code=~"{codes}"}}[15m]))'
 
 
+_LIMITED = " + ".join(
+    f"sum by ({PLATFORM}) (rate(envoy_ragops_limit_{kind}_http_local_rate_limit_rate_limited[15m]))"
+    for kind in ("consumer", "address")
+)
 _UNHEALTHY = (
     'kong_upstream_target_health{state=~"unhealthy|dns_error"} == 1'
     " or envoy_cluster_membership_healthy < envoy_cluster_membership_total"
@@ -52,9 +56,7 @@ _ALERTS = (
     ),
     Alert(
         "ClientsRateLimited",
-        f"(({_kong_codes('429')}"
-        f" or sum by ({PLATFORM}) (rate(envoy_gateway_http_local_rate_limit_rate_limited[15m])))"
-        f" / ({_REQUESTS} > 0) > 0.1) and {_REQUESTS} > 0.1",
+        f"(({_kong_codes('429')} or {_LIMITED}) / ({_REQUESTS} > 0) > 0.1) and {_REQUESTS} > 0.1",
         "15m",
         Severity.WARNING,
         "{{ $value | humanizePercentage }} of all requests are over the rate limit",

@@ -38,7 +38,7 @@ _ALERTS = (
     ),
     Alert(
         "PostgresSessionsBlocked",
-        f"max by ({_BY_SERVER}) (pg_blocked_sessions) > 5",
+        f"max by ({_BY_SERVER}) (ragops_postgres_blocked_sessions) > 5",
         "5m",
         Severity.WARNING,
         "{{ $value | humanize }} sessions wait for a lock",
@@ -58,7 +58,7 @@ _ALERTS = (
     ),
     Alert(
         "PostgresWraparoundNear",
-        f"max by ({_BY_SERVER}, datname) (pg_database_wraparound_age_datfrozenxid) > 500000000",
+        f"max by ({_BY_SERVER}, datname) (ragops_postgres_oldest_transactions) > 500000000",
         "1h",
         Severity.WARNING,
         "The oldest row of {{ $labels.datname }} is {{ $value | humanize }} transactions old",
@@ -78,7 +78,7 @@ _ALERTS = (
     ),
     Alert(
         "TimescaleJobFailed",
-        "max by (platform, environment, instance, job_id, job_name) (timescaledb_job_last_run_success) == 0",
+        "max by (platform, environment, instance, job_id, job_name) (ragops_timescaledb_job_last_run_success) == 0",
         "15m",
         Severity.WARNING,
         "Job {{ $labels.job_id }} ({{ $labels.job_name }}) of TimescaleDB fails",

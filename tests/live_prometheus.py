@@ -1,0 +1,174 @@
+"""A real Prometheus with the alerts of a platform, on exporters and engines as processes of this machine.
+
+Times of rules are shortened by one factor, so that an alert that takes minutes fires within seconds. Programs come from
+PATH (Debian's names too), or from what RAGOPS_TEST_PROMETHEUS_BIN names: a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import yaml
+
+from ragops.services.observability.rules import render_rules
+from tests.ports import free_port
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FACTOR = 120
+LABELS = {"platform": "rag", "environment": "live"}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DEBIAN = {
+    name: f"prometheus-{name.replace('_', '-')}" for name in ("node_exporter", "redis_exporter", "postgres_exporter")
+}
+
+
+def program(name: str) -> str:
+    """The path of a program of Prometheus' family; skips the test without it."""
+    folder = os.environ.get("RAGOPS_TEST_PROMETHEUS_BIN", "")
+    path = os.pathsep.join((folder, os.environ["PATH"])) if folder else None
+    found = shutil.which(name, path=path) or shutil.which(_DEBIAN.get(name, name))
+    if not found:
+        pytest.skip(f"not here: {name} (Debian: {_DEBIAN.get(name, name)}; RAGOPS_TEST_PROMETHEUS_BIN names a folder)")
+    return found
+
+
+def shortened(text: str, factor: int = FACTOR) -> str:
+    """Rules whose `for`, windows and offsets are shorter by the factor; names, limits and ages stay."""
+
+    def shorter(match: re.Match[str]) -> str:
+        milliseconds = int(match[2]) * _SECONDS[match[3]] * 1000 // factor
+        return f"{match[1]}{max(milliseconds, 1)}ms{match[4]}"
+
+    text = re.sub(r"(\n\s+for: )(\d+)([smhd])(\n)", shorter, text)
+    text = re.sub(r"(\[)(\d+)([smhd])(\])", shorter, text)
+    return re.sub(r"( offset )(\d+)([smhd])(\b)", shorter, text)
+
+
+@dataclass
+class Watched:
+    """Processes that end with the block, and a Prometheus that scrapes their pages."""
+
+    folder: Path
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    port: int = field(default_factory=free_port)
+
+    @property
+    def textfiles(self) -> Path:
+        return self.folder / "textfiles"
+
+    def scrape(self, job: str, targets: Mapping[str, str], path: str = "/metrics", key: str = "") -> None:
+        """Scrape these instances, by name; each with host and port."""
+        own = [{"targets": [at], "labels": {**LABELS, "instance": name}} for name, at in targets.items()]
+        made: dict[str, Any] = {"job_name": job, "metrics_path": path, "static_configs": own}
+        if job == "node":
+            made["honor_labels"] = True
+        if key:
+            made["authorization"] = {"type": "Bearer", "credentials": key}
+        self.jobs.append(made)
+
+    def run(self, name: str, *words: str, job: str = "", instance: str = "", **environment: str) -> None:
+        """Start an exporter on a free port; `{listen}` in its words is where it listens."""
+        listen = f"127.0.0.1:{free_port()}"
+        command = [program(name), *(word.replace("{listen}", listen) for word in words)]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **environment})
+        wait_until(lambda: _answers(f"http://{listen}/metrics"), what=lambda: self.log(name))
+        if job:
+            self.scrape(job, {instance or job: listen})
+
+    def node_exporter(self) -> None:
+        self.textfiles.mkdir(exist_ok=True)
+        self.run(
+            "node_exporter",
+            "--web.listen-address={listen}",
+            f"--collector.textfile.directory={self.textfiles}",
+            job="node",
+        )
+
+    def figures(self, values: Mapping[str, float]) -> None:
+        """What ragops writes for the textfile collector."""
+        labels = ",".join(f'{key}="{value}"' for key, value in LABELS.items())
+        lines = []
+        for name, value in values.items():
+            bare, _, more = name.partition("{")
+            lines.append(f"{bare}{{{labels}{',' + more.rstrip('}') if more else ''}}} {value}\n")
+        part = self.textfiles / "ragops.prom.part"
+        part.write_text("".join(lines))
+        part.rename(self.textfiles / "ragops.prom")
+
+    def start(self) -> None:
+        """Start Prometheus on all that was named."""
+        self.scrape("prometheus", {"prometheus": f"127.0.0.1:{self.port}"})
+        rules = self.folder / "rules"
+        rules.mkdir()
+        for name, text in render_rules().items():
+            (rules / name).write_text(shortened(text))
+        every = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
+        slow = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+        jobs = [job if job["job_name"] in ("api", "qdrant", "prometheus") else {**job, **slow} for job in self.jobs]
+        content = {"global": every, "rule_files": [f"{rules}/*.yml"], "scrape_configs": jobs}
+        (self.folder / "prometheus.yml").write_text(yaml.safe_dump(content))
+        command = [
+            program("prometheus"), f"--config.file={self.folder}/prometheus.yml",
+            f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address=127.0.0.1:{self.port}",
+        ]  # fmt: skip
+        with (self.folder / "prometheus.log").open("ab") as log:
+            self.processes["prometheus"] = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_until(lambda: _answers(f"http://127.0.0.1:{self.port}/-/ready"), what=lambda: self.log("prometheus"))
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text()[-3000:]
+
+    def ask(self, path: str, **parameters: str) -> Any:
+        url = f"http://127.0.0.1:{self.port}/api/v1/{path}"
+        answer = httpx.get(url, params=parameters, timeout=30, trust_env=False)
+        assert answer.status_code == 200, (parameters, answer.text)
+        return answer.json()["data"]
+
+    def query(self, expr: str) -> list[dict[str, Any]]:
+        return self.ask("query", query=expr)["result"]
+
+    def firing(self) -> set[str]:
+        """The alerts that fire, but for the one that always does."""
+        alerts = self.ask("alerts")["alerts"]
+        return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"} - {"Watchdog"}
+
+    def wait_for(self, *wanted: str, seconds: float = 40) -> None:
+        """Wait until these fire, and no others."""
+        expected = set(wanted)
+        wait_until(lambda: self.firing() == expected, seconds, lambda: f"{expected}: {self.firing()} fire, which")
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait(20)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@contextmanager
+def watched(folder: Path) -> Iterator[Watched]:
+    """One that ends with the block."""
+    made = Watched(folder)
+    try:
+        yield made
+    finally:
+        made.close()
