@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-FACTOR = 120
+FACTOR = 60
 LABELS = {"platform": "rag", "environment": "live"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DEBIAN = {
-    name: f"prometheus-{name.replace('_', '-')}" for name in ("node_exporter", "redis_exporter", "postgres_exporter")
-}
+_ALERTMANAGER = "route: {receiver: none}\nreceivers: [{name: none}]\n"
+_PROGRAMS = ("node_exporter", "redis_exporter", "postgres_exporter", "alertmanager")
+_DEBIAN = {name: f"prometheus-{name.replace('_', '-')}" for name in _PROGRAMS}
 
 
 def program(name: str) -> str:
@@ -64,6 +64,7 @@ class Watched:
     jobs: list[dict[str, Any]] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
+    notified: str = ""
 
     @property
     def textfiles(self) -> Path:
@@ -88,6 +89,15 @@ class Watched:
         wait_until(lambda: _answers(f"http://{listen}/metrics"), what=lambda: self.log(name))
         if job:
             self.scrape(job, {instance or job: listen})
+        if job == "alertmanager":
+            self.notified = listen
+
+    def alertmanager(self) -> None:
+        """Start one that notifies no one, which all alerts are handed to."""
+        config = self.folder / "alertmanager.yml"
+        config.write_text(_ALERTMANAGER)
+        words = (f"--config.file={config}", f"--storage.path={self.folder}/alertmanager", "--cluster.listen-address=")
+        self.run("alertmanager", "--web.listen-address={listen}", *words, job="alertmanager")
 
     def node_exporter(self) -> None:
         self.textfiles.mkdir(exist_ok=True)
@@ -116,10 +126,11 @@ class Watched:
         rules.mkdir()
         for name, text in render_rules().items():
             (rules / name).write_text(shortened(text))
-        every = {"scrape_interval": "250ms", "scrape_timeout": "250ms", "evaluation_interval": "250ms"}
-        slow = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-        jobs = [job if job["job_name"] in ("api", "qdrant", "prometheus") else {**job, **slow} for job in self.jobs]
-        content = {"global": every, "rule_files": [f"{rules}/*.yml"], "scrape_configs": jobs}
+        # Two samples in a window of five minutes that lasts five seconds; a busy machine takes a second for a page.
+        every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
+        content: dict[str, Any] = {"global": every, "rule_files": [f"{rules}/*.yml"], "scrape_configs": self.jobs}
+        if self.notified:
+            content["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [self.notified]}]}]}
         (self.folder / "prometheus.yml").write_text(yaml.safe_dump(content))
         command = [
             program("prometheus"), f"--config.file={self.folder}/prometheus.yml",

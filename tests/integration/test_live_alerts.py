@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.integration.stack import Stack
     from tests.live_prometheus import Watched
 
+pytestmark = pytest.mark.campaign(of="live alerts", sample=0)  # each takes as long as its alert, and as its end
 HOUR, DAY = 3600, 86_400
 # Panels that have no data here, and why: all others must have.
 NO_GATEWAY = {("ragops-gateway", title) for title in (
@@ -66,11 +67,12 @@ def figures(**changed: float) -> dict[str, float]:
 @pytest.fixture(scope="module")
 def live(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """Prometheus and its exporters on the engines of the session."""
-    for name in ("prometheus", "node_exporter", "redis_exporter", "postgres_exporter"):
+    for name in ("prometheus", "node_exporter", "redis_exporter", "postgres_exporter", "alertmanager"):
         program(name)
     with watched(tmp_path_factory.mktemp("live")) as made:
         redis, database = stack.engines["redis"].endpoint, stack.engines["timescaledb"].endpoint
         made.node_exporter()
+        made.alertmanager()
         made.figures(figures())
         login = redis.logins["operator"]
         address = f"-redis.addr=redis://127.0.0.1:{redis.port}"
@@ -99,8 +101,15 @@ def calm(live: Watched) -> None:
 # What this machine may have, whatever the tests do: its clock, its load, its disks.
 OF_THE_MACHINE = {
     "ClockNotSynchronized", "ClockSkew", "ProcessorSaturated", "MemoryNearLimit", "DiskNearlyFull", "DiskFullSoon",
-    "DiskInodesFew", "ScrapesSlow",
+    "DiskInodesFew", "ScrapesSlow", "OomKill",
 }  # fmt: skip
+
+
+def concrete(expr: str) -> str:
+    """An expression of a panel with its variables chosen."""
+    for name, value in {**LABELS, "instance": ".*"}.items():
+        expr = expr.replace(f"${name}", value)
+    return re.sub(r"\$__rate_interval", "20s", expr)
 
 
 def quiet(live: Watched) -> set[str]:
@@ -118,7 +127,7 @@ def test_every_rule_is_evaluated_without_error(live: Watched) -> None:
         return {rule["health"] for group in groups for rule in group["rules"]}
 
     wait_until(lambda: states() == {"ok"}, 30, lambda: f"health of all rules ({states()})")
-    assert live.query("sum(increase(prometheus_rule_evaluation_failures_total[1h]))")[0]["value"][1] == "0"
+    assert live.query("prometheus_rule_evaluation_failures_total > 0") == []
 
 
 def test_every_panel_has_data_but_for_those_that_are_listed(live: Watched, stack: Stack) -> None:
@@ -126,7 +135,6 @@ def test_every_panel_has_data_but_for_those_that_are_listed(live: Watched, stack
         with stack.client() as client:
             for number in range(40):
                 ask(client, f"question {number % 30}")
-        httpx.get(f"http://127.0.0.1:{stack.api_port}/internal/breakers", timeout=5, trust_env=False)
 
     def empty() -> set[tuple[str, str]]:
         found = set()
@@ -135,11 +143,6 @@ def test_every_panel_has_data_but_for_those_that_are_listed(live: Watched, stack
                 if not any(live.query(concrete(query.promql)) for query in panel.queries):
                     found.add((board.uid, panel.title))
         return found
-
-    def concrete(expr: str) -> str:
-        for name, value in {**LABELS, "instance": ".*"}.items():
-            expr = expr.replace(f"${name}", value)
-        return re.sub(r"\$__rate_interval", "20s", expr)
 
     def missing() -> set[tuple[str, str]]:
         load()
@@ -195,7 +198,7 @@ def test_a_service_call_without_a_valid_token(live: Watched, stack: Stack, token
     url = f"http://127.0.0.1:{stack.api_port}/internal/breakers"
     assert httpx.get(url, headers=headers, timeout=5, trust_env=False).status_code == 403
     ends_in(live, "UnauthorizedServiceCall")
-    ends_in(live, seconds=90)
+    ends_in(live, seconds=120)
 
 
 def test_a_users_token_is_forged(live: Watched, stack: Stack) -> None:

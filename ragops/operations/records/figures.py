@@ -30,6 +30,7 @@ _FOLDER_MODE = 0o755  # the exporter's user only has to read
 _STATUSES = {"ok": 0.0, "degraded": 1.0, "down": 2.0}
 _OWN_TOKENS = "ragops-"
 _DAY, _HOUR = 86_400.0, 3600.0
+_FEWEST_COPIES = 2  # of a cluster whose collections have layouts of their own
 _KINDS = {"nightly": "", "ingest": "ingest"}
 
 
@@ -87,6 +88,10 @@ def figures(session: Session) -> Iterator[Figure]:
     """Yield every figure, from this machine's own records."""
     labels = {"version": __version__, "runtime": session.project.settings.runtime}
     yield "info", "1, with the version of ragops and the runtime.", labels, 1.0
+    if session.host.facts.traits.uses_images:
+        qdrant = session.project.settings.qdrant
+        wanted = qdrant.replication_factor or min(_FEWEST_COPIES, qdrant.nodes)
+        yield "qdrant_replication_factor", "Copies that every shard has at least.", {}, wanted
     yield from _recovery(session)
     yield from _schedule(session)
     yield from _seen(session)

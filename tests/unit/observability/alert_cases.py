@@ -182,8 +182,7 @@ QDRANT = (
     Case("QdrantShardWithoutReplica", (*three("collection_active_replicas_min", turns(2, 0), turns(2, 0)), *_POINTS)),
     Case("CollectionUnderReplicated", (
         *three("collection_active_replicas_min", turns(2, 1, 30), turns(2, 1, 30)), *_POINTS,
-        s('ragops_qdrant_replication_factor{collection="docs"}', turns(2, 2)),
-        s('ragops_qdrant_replication_factor{collection="manuals"}', turns(3, 3))), fires="30m", over="50m"),
+        s("ragops_qdrant_replication_factor", turns(2, 2))), fires="30m", over="50m"),
     Case("QdrantTransferStuck", (node("collection_shard_transfer_incoming", 1, turns(0, 1, 90), ', id="docs"'),),
          fires="80m", over="110m"),
     Case("QdrantUpdatesWait", (node("collection_update_queue_length", 1, turns(3, 5000, 30), ', id="docs"'),),

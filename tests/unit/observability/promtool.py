@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from tests.unit.observability.alert_cases import Case
 
-PROGRAM = os.environ.get("RAGOPS_TEST_PROMTOOL") or shutil.which("promtool") or ""
+_FOLDER = os.environ.get("RAGOPS_TEST_PROMETHEUS_BIN", "")
+PROGRAM = shutil.which("promtool", path=_FOLDER) if _FOLDER else shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(
-    not PROGRAM, reason="promtool is not installed (Debian: prometheus), and RAGOPS_TEST_PROMTOOL names none"
+    not PROGRAM, reason="promtool is not installed (Debian: prometheus), and RAGOPS_TEST_PROMETHEUS_BIN names no folder"
 )
 BUDGETS = "ragops-availability.yml"  # its windows of days take most of the time: it is read where it is tested alone
 _SCRAPED = 'up{job="api", instance="api", platform="rag", environment="live"}'
@@ -26,6 +27,7 @@ _SCRAPED = 'up{job="api", instance="api", platform="rag", environment="live"}'
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run promtool for at most five minutes."""
+    assert PROGRAM
     return subprocess.run([PROGRAM, *words], cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 

@@ -140,7 +140,7 @@ _COPIES = (
         f" < min by ({PLATFORM}) (ragops_qdrant_replication_factor)",
         "15m",
         Severity.WARNING,
-        "A shard has {{ $value | humanize }} active replicas, fewer than every collection asks for",
+        "A shard has {{ $value | humanize }} active replicas, fewer than ragops.yaml asks for",
         "Copies are missing, not only dead: no node will make them by itself.",
         "collection-under-replicated",
         "qdrant",
