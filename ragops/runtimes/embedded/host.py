@@ -197,7 +197,7 @@ class EmbeddedRuntimeHost:
 
         return [
             run_check("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
-            for (service, _key), port in self._project.settings.ports().items()
+            for service, port in embedded_preflight.listened_ports(self._project)
         ]
 
 

@@ -12,7 +12,7 @@ from ragops.runtimes.checks import config_name, port_taken
 from ragops.runtimes.embedded.processes.by_log_file import environment_of
 from ragops.runtimes.embedded.processes.state import belongs_to, find_living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
-from ragops.services import SERVICES
+from ragops.services import SERVICES, by_name
 from ragops.units import size
 
 if TYPE_CHECKING:
@@ -31,9 +31,15 @@ def refuse_what_cannot_start(project: Project) -> None:
             locate(section.program or each.host_programs[0])
     refuse_full_disk(data_folder(project))
     refuse_blocked_data(project)
-    for (service, _key), port in project.settings.ports().items():
+    for service, port in listened_ports(project):
         refuse_moved_data(project, service)
         refuse_taken_port(project, service, port)
+
+
+def listened_ports(project: Project) -> tuple[tuple[str, int], ...]:
+    """Return every port of this machine that is listened on, each with the service whose process does."""
+    ports = project.settings.ports().items()
+    return tuple((by_name(service).ports_of_others.get(key, service), port) for (service, key), port in ports)
 
 
 def data_folder(project: Project) -> Path:

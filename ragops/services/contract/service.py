@@ -101,6 +101,7 @@ class Service:
     `is_optional`: without its section in ragops.yaml there is no such service, unless `is_default_with_images` and the
     runtime starts images; `off` instead of the section, and there is none. `instances` are the names of its instances
     if they are not its own. `host_programs` are programs of this machine that it runs if the runtime starts no images.
+    `ports_of_others` are keys of ports in its section that another service listens on, with that service.
     `exposable` describes its line in
     `expose:`, empty if its ports stay on 127.0.0.1. `image_keys` are the keys of its section that only runtimes with
     images read. `section_template` is the text of its section in a new ragops.yaml, below templates/; empty: its ports
@@ -119,6 +120,7 @@ class Service:
     is_default_with_images: ClassVar[bool] = False
     instances: ClassVar[tuple[str, ...]] = ()
     host_programs: ClassVar[tuple[str, ...]] = ()
+    ports_of_others: ClassVar[Mapping[str, str]] = {}
     exposable: ClassVar[str] = ""
     image_keys: ClassVar[tuple[str, ...]] = ()
     section_template: ClassVar[str] = ""

@@ -51,6 +51,7 @@ class ObservabilityService(Service):
     image = IMAGES[PROMETHEUS]
     instances = tuple(IMAGES)
     host_programs = (PROMETHEUS,)
+    ports_of_others: ClassVar[Mapping[str, str]] = {"envoy_port": "gateway"}
     update_cost = "it restarts: a minute without figures, and alerts that were pending begin again"
     needs = ("timescaledb", "redis", "qdrant", "ollama", "api", "gateway")
     is_optional = True

@@ -38,3 +38,13 @@ name ragops-stand-in/timescale "timescale/timescaledb:$v-pg17-oss" "timescale/ti
 make_image python
 v=$(inside ragops-stand-in/python python -c 'import sys; print("{}.{}".format(*sys.version_info))')
 name ragops-stand-in/python "python:$v-slim-trixie"
+
+# One image with all programs, under the name of each with its own version.
+make_image observability
+version_of() { inside ragops-stand-in/observability dpkg-query -W -f '${Version}' "$1" | sed -E 's/^[0-9]+://; s/[+-].*//'; }
+name ragops-stand-in/observability \
+  "prom/prometheus:v$(version_of prometheus)" \
+  "prom/alertmanager:v$(version_of prometheus-alertmanager)" \
+  "prom/node-exporter:v$(version_of prometheus-node-exporter)" \
+  "prometheuscommunity/postgres-exporter:v$(version_of prometheus-postgres-exporter)" \
+  "oliver006/redis_exporter:v$(version_of prometheus-redis-exporter)-alpine"
