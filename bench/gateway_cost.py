@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 from api_cost import ask, used
 from measure import publish, ratios, spread
 
@@ -148,6 +149,19 @@ def measure(engine: KongGateway, signer: Signer, number: int) -> Round:
     return Round((used([pid]) - before) * 1000 / number, number / seconds)
 
 
+def wait_upstream(engine: KongGateway, signer: Signer) -> None:
+    """Until its health check has seen the upstream, twice in a row in case each worker looks by itself."""
+    url, issuer = (
+        f"http://127.0.0.1:{engine.inputs.settings.port}/api/v1/search",
+        engine.inputs.policy("0.0.0.0").jwt.issuer,
+    )
+    headers, passed, limit = {"Authorization": f"Bearer {signer.token(issuer)}"}, 0, time.monotonic() + 60
+    while passed < 20:
+        assert time.monotonic() < limit, engine.log()
+        passed = passed + 1 if httpx.post(url, content=BODY, headers=headers, trust_env=False).status_code == 200 else 0
+        time.sleep(0.1)
+
+
 def run(make: dict[str, Callable[[], KongGateway]], signer: Signer) -> dict[str, list[Round]]:
     with ExitStack() as stack:
         engines = {}
@@ -155,8 +169,8 @@ def run(make: dict[str, Callable[[], KongGateway]], signer: Signer) -> dict[str,
             engines[side] = one()
             stack.callback(engines[side].stop)
             engines[side].start()
-        time.sleep(5)  # until the health checks of both have seen the upstream
         for engine in engines.values():
+            wait_upstream(engine, signer)
             measure(engine, signer, REQUESTS)
         found: dict[str, list[Round]] = {side: [] for side in engines}
         for number in range(ROUNDS):
