@@ -57,14 +57,14 @@ class Sample:
     busy: float
 
 
-def prepare(folder: Path) -> list[str]:
-    """Start a platform with real text in it; return a token for each consumer."""
+def prepare(folder: Path, more: str = "") -> list[str]:
+    """Start a platform with real text in it, and `more` in its ragops.yaml; return a token for each consumer."""
     run([RAGOPS, "init", "--name", "load", *(["--runtime", RUNTIME] if RUNTIME != "embedded" else [])], folder)
     config = folder / "ragops.yaml"
     limit = f"gateway:\n  rate_limit: {{requests: {RATE * 4}, per: second, burst: {RATE * 8}}}"
     text = re.sub(r"(?m)^gateway:$", limit, config.read_text())
     embedder = "" if RUNTIME == "embedded" else "\n  embedder: {kind: hashing}"
-    config.write_text(re.sub(r"(?m)^api:$", f"api:\n  workers: {WORKERS}\n  cache_seconds: 600{embedder}", text))
+    config.write_text(re.sub(r"(?m)^api:$", f"api:\n  workers: {WORKERS}\n  cache_seconds: 600{embedder}", text) + more)
     (folder / "texts").mkdir()
     for item in distributions():
         body = item.metadata.get_payload() or item.metadata["Description"] or ""
@@ -141,7 +141,7 @@ def main() -> None:
         f"`make load` on {cores} cores shared with k6 (nice {NICE}), Python {platform.python_version()},"
         f" {datetime.now(tz=UTC):%Y-%m-%d}; runtime {RUNTIME}, MODE={MODE}, RATE={RATE}, SECONDS={SECONDS}."
     )
-    text = render(head, outcome, RATE, cores)
+    text = render(head, outcome, RATE, cores, MOST_P95)
     if MODE == "smoke":
         print(text)
     else:

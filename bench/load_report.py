@@ -44,9 +44,11 @@ class Outcome:
         return sum(value for name, value in self.milliseconds.items() if name != "k6")
 
 
-def render(head: str, outcome: Outcome, rate: int, cores: int) -> str:
+def render(head: str, outcome: Outcome, rate: int, cores: int, most_p95: float = MOST_P95_MS) -> str:
     """Return the section of the page."""
-    return "\n\n".join([head, _seen(outcome, rate), _spent(outcome), _holds(outcome, rate, cores), _memory(outcome)])
+    return "\n\n".join(
+        [head, _seen(outcome, rate, most_p95), _spent(outcome), _holds(outcome, rate, cores), _memory(outcome)]
+    )
 
 
 Row = tuple[str, str, str, bool | None]
@@ -79,19 +81,21 @@ def missed(found: Mapping[str, Any], rate: int, most_p95: float = MOST_P95_MS) -
     return [f"{name}: {value}, bar {bar}" for name, value, bar, held in rows if held is False]
 
 
-def _seen(outcome: Outcome, rate: int) -> str:
+def _seen(outcome: Outcome, rate: int, most_p95: float) -> str:
     found = outcome.found
+    statuses = ", ".join(f"{count} times {status or 'no answer'}" for status, count in found.get("statuses", ()))
+    failures = f"\n\nFailures: {statuses}." if statuses else ""
     if found.get("steps"):
-        return _steps(found["steps"], rate)
+        return _steps(found["steps"], rate) + failures
     lines = ["| what callers see | measured | bar | held |", "| --- | --- | --- | --- |"]
     words = {True: "yes", False: "no", None: ""}
-    lines += [f"| {name} | {value} | {bar} | {words[held]} |" for name, value, bar, held in bars(found, rate)]
+    lines += [f"| {name} | {value} | {bar} | {words[held]} |" for name, value, bar, held in bars(found, rate, most_p95)]
     kinds = [
         f"{name} p50 {one['med']:.1f} ms, p99 {one['p(99)']:.1f} ms"
         for name in ("repeated", "distinct")
         if (one := found[name]).get("med") is not None
     ]
-    return "\n".join(lines) + (f"\n\nQuestions: {'; '.join(kinds)}." if kinds else "")
+    return "\n".join(lines) + (f"\n\nQuestions: {'; '.join(kinds)}." if kinds else "") + failures
 
 
 def _steps(steps: Sequence[Mapping[str, Any]], rate: int) -> str:

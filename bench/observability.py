@@ -1,8 +1,8 @@
 """`make bench-observability`: what metrics and traces cost the API for a request, and Prometheus the machine.
 
 First the API on real engines with metrics, without any, and with spans sent to a collector, in turn, so that the ratio
-holds on a busy machine. Then a whole embedded platform with its Prometheus (a host process; without the service
-`observability` one is started that scrapes the API), idle and at RATE requests/s. RUNTIME=docker takes the containers.
+holds on a busy machine. Then a whole platform with its service `observability`, idle and at RATE requests/s: embedded
+that is the `prometheus` of this machine, with RUNTIME=docker all its containers.
 ROUNDS, SEARCHES, KINDS, SECONDS and PARTS=api,platform make a run shorter; DRAFT=1 prints without writing.
 """
 
@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING, Any
 os.environ["SIDES"] = "after"  # api_cost measures two commits, this one
 import api_cost
 import load
-import psutil
 from load_processes import Services, Usage
 from measure import passages, publish, ratios, run, spread
 
@@ -147,44 +146,17 @@ def _api_table(found: Mapping[tuple[str, str], list[api_cost.Round]], version: s
 
 @dataclass(frozen=True)
 class Phase:
-    """What the observers used for `seconds`: processor time by process in seconds, memory in bytes at the end."""
+    """What the observers used for `seconds`: seconds of processor time, and bytes of memory at the end."""
 
     name: str
     seconds: float
     rate: float
-    used: Mapping[str, Usage]
+    used: Usage
 
 
-@contextlib.contextmanager
-def own_prometheus(folder: Path, values: Mapping[str, str]) -> Iterator[tuple[str, int]]:
-    """Start a Prometheus that scrapes the API, for a platform without one; yield its URL and pid."""
-    program = shutil.which("prometheus")
-    if program is None:
-        raise SystemExit("there is no Prometheus here: install it, or RUNTIME=docker")
-    target = values["API_URL"].removeprefix("http://")
-    jobs = [{"job_name": "api", "static_configs": [{"targets": [target]}]}]
-    (folder / "prometheus.yml").write_text(json.dumps({"global": {"scrape_interval": "15s"}, "scrape_configs": jobs}))
-    port = free_port()
-    options = [f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'prometheus'}"]
-    process = subprocess.Popen(
-        [program, *options, f"--web.listen-address=127.0.0.1:{port}"],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield f"http://127.0.0.1:{port}", process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def observers(folder: Path, prometheus: int | None) -> Mapping[str, Usage]:
-    """Return what each observer has used."""
-    if prometheus is not None:
-        process = psutil.Process(prometheus)
-        times = process.cpu_times()
-        return {"prometheus": Usage(times.user + times.system, process.memory_info().rss)}
-    return {"observability": Services(folder).usage()["observability"]}
+def observers(folder: Path) -> Usage:
+    """Return what Prometheus has used, in containers with all that belongs to it."""
+    return Services(folder).usage()["observability"]
 
 
 async def paced(base: str, token: str, bodies: Sequence[bytes], seconds: float) -> int:
@@ -216,33 +188,25 @@ def of_platform() -> str:
     folder = Path(tempfile.mkdtemp(prefix="ragops-load-"))
     folder.chmod(0o755)
     try:
-        token = load.prepare(folder)[0]
+        token = load.prepare(folder, "" if load.RUNTIME == "docker" else "\nobservability: on\n")[0]
         values = json.loads(run([load.RAGOPS, "outputs", "--format", "json"], folder).stdout)
-        with contextlib.ExitStack() as stack:
-            pid = None
-            if url := values.get("PROMETHEUS_URL"):
-                pass
-            else:
-                url, pid = stack.enter_context(own_prometheus(folder, values))
-            phases = [phase("idle", folder, pid, lambda: _wait(SECONDS))]
-            bodies = [
-                json.dumps({"query": f"{word} package", "collection": load.COLLECTION}).encode() for word in range(50)
-            ]
-            ask = lambda: asyncio.run(paced(values["API_URL"], token, bodies, SECONDS))  # noqa: E731
-            phases.append(phase(f"{RATE} requests/s wanted", folder, pid, ask))
-            scrapes = scrape_seconds(url)
+        bodies = [
+            json.dumps({"query": f"{word} package", "collection": load.COLLECTION}).encode() for word in range(50)
+        ]
+        ask = lambda: asyncio.run(paced(values["API_URL"], token, bodies, SECONDS))  # noqa: E731
+        phases = [phase("idle", folder, lambda: _wait(SECONDS)), phase(f"{RATE} requests/s wanted", folder, ask)]
+        scrapes = scrape_seconds(values["PROMETHEUS_URL"])
     finally:
         subprocess.run([load.RAGOPS, "down", "--purge-data", "--yes"], cwd=folder, capture_output=True, timeout=300)
         shutil.rmtree(folder, ignore_errors=True)
-    return _platform_table(phases, scrapes, "one of its own" if pid is None else "scrapes the API alone")
+    return _platform_table(phases, scrapes)
 
 
-def phase(name: str, folder: Path, prometheus: int | None, action: Any) -> Phase:
-    before, began = observers(folder, prometheus), time.monotonic()
+def phase(name: str, folder: Path, action: Any) -> Phase:
+    before, began = observers(folder), time.monotonic()
     answered = action()
-    seconds, after = time.monotonic() - began, observers(folder, prometheus)
-    used = {one: Usage(usage.cpu - before[one].cpu, usage.memory) for one, usage in after.items()}
-    return Phase(name, seconds, answered / seconds, used)
+    seconds, after = time.monotonic() - began, observers(folder)
+    return Phase(name, seconds, answered / seconds, Usage(after.cpu - before.cpu, after.memory))
 
 
 def _wait(seconds: float) -> int:
@@ -260,16 +224,16 @@ def scrape_seconds(url: str) -> dict[str, float]:
     return {series.labels.get("job", ""): series.value for series in found}
 
 
-def _platform_table(phases: Sequence[Phase], scrapes: Mapping[str, float], which: str) -> str:
+def _platform_table(phases: Sequence[Phase], scrapes: Mapping[str, float]) -> str:
+    what = "all containers of the service" if load.RUNTIME == "docker" else "Prometheus, a process of this machine"
     lines = [
-        f"Prometheus ({which}), runtime {load.RUNTIME}, {SECONDS} s each:",
+        f"Service `observability` of a whole platform, runtime {load.RUNTIME}: {what}; {SECONDS} s each, a scrape every 15 s.",
         "",
-        "| phase | requests/s | processor time of a core | memory |",
+        "| phase | requests/s | processor time, of a core | memory |",
         "| --- | --- | --- | --- |",
     ]
     for one in phases:
-        share = sum(usage.cpu for usage in one.used.values()) / one.seconds
-        memory = sum(usage.memory for usage in one.used.values()) / _MIB
+        share, memory = one.used.cpu / one.seconds, one.used.memory / _MIB
         lines.append(f"| {one.name} | {one.rate:.0f} | {share:.2%} | {memory:.0f} MiB |")
     longest = ", ".join(f"{job} {1000 * seconds:.1f} ms" for job, seconds in sorted(scrapes.items()))
     return "\n".join([*lines, "", f"Longest scrapes: {longest or 'none'}."])

@@ -2,7 +2,7 @@
 import http from 'k6/http';
 import exec from 'k6/execution';
 import { check } from 'k6';
-import { Trend } from 'k6/metrics';
+import { Counter, Trend } from 'k6/metrics';
 
 const WORDS = ['retry', 'backup', 'token', 'table', 'vector', 'schema', 'restore', 'progress', 'validate', 'render',
   'parse', 'lock', 'stream', 'timeout', 'format', 'test', 'package', 'annotate', 'compress', 'encrypt'];
@@ -14,6 +14,9 @@ const MOST_P99 = Number(__ENV.MOST_P99 || 200);
 
 const repeated = new Trend('repeated', true);
 const distinct = new Trend('distinct', true);
+// Of what failed: 0 is no answer at all.
+const STATUSES = [0, 400, 401, 403, 404, 429, 500, 502, 503, 504];
+const failures = Object.fromEntries(STATUSES.map((status) => [status, new Counter(`status_${status}`)]));
 
 export const seconds = Number(__ENV.SECONDS || 300);
 export const rate = Number(__ENV.RATE || 1000);
@@ -75,6 +78,7 @@ export function ask(shareRepeated, path) {
   const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
   const answer = http.post(`${__ENV.BASE}${path || '/api/v1/search'}`, body, { headers });
   check(answer, { answered: (one) => one.status === 200 });
+  if (failures[answer.status]) failures[answer.status].add(1);
   (again ? repeated : distinct).add(answer.timings.duration);
 }
 
@@ -102,6 +106,7 @@ export function handleSummary(data) {
       repeated: values('repeated'),
       distinct: values('distinct'),
       steps: steps(values, metric),
+      statuses: STATUSES.map((status) => [status, values(`status_${status}`).count || 0]).filter(([, count]) => count),
     }),
   };
 }

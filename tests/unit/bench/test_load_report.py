@@ -95,6 +95,12 @@ def test_what_was_missed_is_named():
     assert missed(outcome().found, 1000) == []
     assert missed(outcome(dropped=3).found, 1100) == ["requests/s: 1000, bar 1100", "not sent in time: 3, bar 0"]
     assert missed(outcome(p95=60).found, 1000, 250) == []
+    one = outcome()
+    found = {**one.found, "statuses": [[0, 2], [503, 7]]}
+    rest = [getattr(one, name) for name in ("wall", "generator", "before", "after", "samples")]
+    rendered = render("head", Outcome(found, *rest), 1000, 2, 250)
+    assert "Failures: 2 times no answer, 7 times 503." in rendered
+    assert "| p95 | 20.0 ms | below 250 ms | yes |" in rendered
 
 
 @pytest.mark.parametrize("mode", ["mixed", "search", "query", "soak", "spike", "stress", "smoke"])
