@@ -62,8 +62,8 @@ class NoControl:
 
 
 @dataclass
-class Cluster:
-    """Processes of one binary, counted from 1; `environment` is added to all of them."""
+class Servers:
+    """Processes of one binary, counted from 1; what each stores is in `folder`, `environment` is added to all."""
 
     program: Path
     folder: Path
@@ -71,12 +71,40 @@ class Cluster:
     environment: dict[str, str] = field(default_factory=dict)
     processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.ports = {number: free_ports(3) for number in self.numbers}
-
     @property
     def numbers(self) -> range:
         return range(1, self.nodes + 1)
+
+    def home(self, number: int) -> Path:
+        return self.folder / f"node-{number}"
+
+    def url(self, number: int = 1) -> str:
+        raise NotImplementedError
+
+    def wait(self, number: int) -> None:
+        """Return when the node answers."""
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url(number)}/healthz", trust_env=False, timeout=5).status_code == 200:
+                    return
+            assert self.processes[number].poll() is None, self.log(number)
+            assert time.monotonic() < deadline, self.log(number)
+            time.sleep(0.05)
+
+    def send(self, number: int, what: signal.Signals) -> None:
+        self.processes[number].send_signal(what)
+
+    def log(self, number: int) -> str:
+        return (self.home(number) / "log").read_text(errors="replace")[-4000:]
+
+
+@dataclass
+class Cluster(Servers):
+    """Nodes on loopback, each with ports of its own."""
+
+    def __post_init__(self) -> None:
+        self.ports = {number: free_ports(3) for number in self.numbers}
 
     def url(self, number: int = 1) -> str:
         return f"http://127.0.0.1:{self.ports[number][0]}"
@@ -112,7 +140,7 @@ class Cluster:
 
     def start(self, number: int, program: Path | None = None, **environment: str) -> None:
         """Start a node on its data; returns when it answers."""
-        home = self.folder / f"node-{number}"
+        home = self.home(number)
         home.mkdir(parents=True, exist_ok=True)
         rest, grpc, peer = self.ports[number]
         values = {
@@ -135,19 +163,6 @@ class Cluster:
             )  # fmt: skip
         self.wait(number)
 
-    def wait(self, number: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url(number)}/healthz", trust_env=False, timeout=5).status_code == 200:
-                    return
-            assert self.processes[number].poll() is None, self.log(number)
-            assert time.monotonic() < deadline, self.log(number)
-            time.sleep(0.1)
-
-    def send(self, number: int, what: signal.Signals) -> None:
-        self.processes[number].send_signal(what)
-
     def stop(self, number: int, what: signal.Signals = signal.SIGTERM) -> None:
         process = self.processes.pop(number, None)
         if process is not None:
@@ -158,9 +173,6 @@ class Cluster:
     def down(self) -> None:
         for number in self.numbers:
             self.stop(number, signal.SIGKILL)
-
-    def log(self, number: int) -> str:
-        return (self.folder / f"node-{number}" / "log").read_text()[-4000:]
 
     def http(self, number: int = 1, seconds: float = 60) -> httpx.Client:
         return client(self.url(number), seconds)

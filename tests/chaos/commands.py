@@ -24,6 +24,7 @@ COMMANDS = (
     ("health", "qdrant"),
     ("backup", "run"),
     ("cluster", "status"),
+    ("cluster", "rebalance", "--yes"),
 )
 _SECONDS = 120.0
 # Done, failed, unhealthy, something is missing: what is broken must not end in a traceback, nor hang.

@@ -8,8 +8,7 @@ import shutil
 import signal
 import struct
 import subprocess
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,39 +22,29 @@ from ragops.services.qdrant.node import GRPC_PORT, PEER_PORT, REST_PORT, node_sp
 from ragops.services.qdrant.settings import QdrantSettings, instance
 from ragops.services.spec import Distribution, Layout
 from tests.chaos import network
+from tests.qdrant_processes import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "the key of the campaign"
-_START_SECONDS, _GRACE_SECONDS = 60.0, 5.0
+_GRACE_SECONDS = 5.0
 COMPILER = shutil.which("cc")
 
 
 @dataclass
-class Nodes:
-    """Processes of one server, counted from 1; what each stores lies in `folder`."""
+class Nodes(Servers):
+    """Processes of one server, each on an address of its own."""
 
-    program: Path
-    folder: Path
-    count: int = 3
-    environment: dict[str, str] = field(default_factory=dict)
-    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    nodes: int = 3
 
-    @property
-    def numbers(self) -> range:
-        return range(1, self.count + 1)
-
-    def home(self, number: int) -> Path:
-        return self.folder / f"node-{number}"
-
-    def url(self, number: int) -> str:
+    def url(self, number: int = 1) -> str:
         return f"http://{network.host(number)}:{REST_PORT}"
 
     def endpoint(self, placement: dict[str, str] | None = None, first: int = 1) -> Endpoint:
         """The endpoint with node `first` as the first that is asked."""
         login = Login("", API_KEY_SECRET, SecretStr(KEY))
-        order = sorted(self.numbers, key=lambda number: (number - first) % self.count)
+        order = sorted(self.numbers, key=lambda number: (number - first) % self.nodes)
         nodes = [
             Node(instance(number), self.url(number), f"http://{network.host(number)}:{GRPC_PORT}") for number in order
         ]
@@ -81,7 +70,7 @@ class Nodes:
         home = self.home(number)
         (home / "storage").mkdir(parents=True, exist_ok=True)
         layouts = [_layout(one, self.home(one)) for one in self.numbers]
-        settings = QdrantSettings(nodes=self.count)
+        settings = QdrantSettings(nodes=self.nodes)
         spec = node_spec(settings, {API_KEY_SECRET: KEY}, layouts, number)
         own = {f"QDRANT__{name}": value for name, value in {**self.environment, **environment}.items()}
         command = [str(program or self.program), "--uri", f"http://{network.host(number)}:{PEER_PORT}"]
@@ -112,19 +101,6 @@ class Nodes:
         with (home / "clock").open("r+b" if (home / "clock").exists() else "wb") as file:
             file.write(struct.pack("l", seconds))
 
-    def wait(self, number: int) -> None:
-        deadline = time.monotonic() + _START_SECONDS
-        while True:
-            with contextlib.suppress(httpx.HTTPError):
-                if httpx.get(f"{self.url(number)}/healthz", trust_env=False, timeout=5).status_code == 200:
-                    return
-            assert self.processes[number].poll() is None, self.log(number)
-            assert time.monotonic() < deadline, self.log(number)
-            time.sleep(0.05)
-
-    def send(self, number: int, what: signal.Signals) -> None:
-        self.processes[number].send_signal(what)
-
     def stop(self, number: int, what: signal.Signals = signal.SIGKILL) -> None:
         """End a node; one that does not end by itself within its grace is killed, as Docker does."""
         process = self.processes.pop(number, None)
@@ -145,9 +121,6 @@ class Nodes:
         """How often a node has written that another one did not take an update."""
         logs = (self.home(number) / "log" for number in self.numbers)
         return sum(log.read_bytes().count(b"Failed to update shard") for log in logs)
-
-    def log(self, number: int) -> str:
-        return (self.home(number) / "log").read_text(errors="replace")[-4000:]
 
     @contextlib.contextmanager
     def http(self, number: int, seconds: float = 30) -> Iterator[httpx.Client]:
