@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PROGRAM = os.environ.get("RAGOPS_TEST_PROMETHEUS") or shutil.which("prometheus") or ""
+_PLACES = os.pathsep.join((os.environ.get("RAGOPS_TEST_PROMETHEUS_BIN", ""), os.environ["PATH"])).strip(os.pathsep)
+PROGRAM = shutil.which("prometheus", path=_PLACES) or ""
 JOBS = {"qdrant", "api", "gateway", "prometheus"}
 REFUSED = (
     "GET a", "SET a 1", "KEYS *", "SCAN 0", "CONFIG SET maxmemory 1mb", "ACL LIST", "FLUSHALL", "EVAL x 0", "SHUTDOWN",
@@ -31,7 +32,9 @@ _SCRAPED_SECONDS = 60.0
 
 pytestmark = [
     pytest.mark.engine,
-    pytest.mark.skipif(not PROGRAM, reason="not here: prometheus (on PATH, or named by RAGOPS_TEST_PROMETHEUS)"),
+    pytest.mark.skipif(
+        not PROGRAM, reason="not here: prometheus (on PATH, or in the folder RAGOPS_TEST_PROMETHEUS_BIN)"
+    ),
 ]
 
 

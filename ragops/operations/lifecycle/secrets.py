@@ -26,6 +26,8 @@ from ragops.operations.lifecycle.provision import provision
 from ragops.operations.session import secret_names
 from ragops.resources import page_url
 from ragops.services.api import INGEST_SECRET, OPERATOR_SECRET
+from ragops.services.monitoring import DATABASE_SECRET, MONITOR, QDRANT_SECRET, REDIS_SECRET
+from ragops.services.observability import GRAFANA_SECRET
 from ragops.services.qdrant.names import API_KEY_SECRET
 from ragops.services.redis import APPLICATION_SECRET as REDIS_APPLICATION
 from ragops.services.redis import OPERATOR_SECRET as REDIS_OPERATOR
@@ -51,6 +53,10 @@ _USES = {
     REDIS_OPERATOR: "ragops itself: health, backups",
     REDIS_APPLICATION: "the API, applications (REDIS_PASSWORD)",
     API_KEY_SECRET: "the API, ingest, backups, applications (QDRANT_API_KEY)",
+    DATABASE_SECRET: "postgres_exporter",
+    REDIS_SECRET: "redis_exporter",
+    QDRANT_SECRET: "Prometheus, to read the metrics of Qdrant",
+    GRAFANA_SECRET: "people, at Grafana (GRAFANA_PASSWORD)",
     OPERATOR_SECRET: "ragops itself, to the API",
     INGEST_SECRET: "ingest, services of your own (INTER_SERVICE_SECRET)",
 }
@@ -174,7 +180,7 @@ def plan_rotation(session: Session, names: Iterable[str], *, every: bool, resume
 
 def _disturbed(session: Session, names: Iterable[str]) -> list[str]:
     found = []
-    if API_KEY_SECRET in names and session.host.facts.traits.uses_images:
+    if {API_KEY_SECRET, QDRANT_SECRET} & {*names} and session.host.facts.traits.uses_images:
         nodes = len(session.endpoint("qdrant").nodes)
         how = "one node after the other" if nodes > 1 else "its only node, which is away for that time"
         found.append(f"qdrant restarts three times, {how}: it reads its keys at its start")
@@ -233,8 +239,9 @@ def _change_database_passwords(session: Session) -> None:
     """Roles of PostgreSQL get their next passwords."""
     known = secrets.load(session.project.paths.secrets)
     endpoint = session.endpoint("timescaledb")
-    for role in ("application", "operator"):  # the operator's last: the others are changed with it
-        login = endpoint.logins[role]
+    for role in (MONITOR, "application", "operator"):  # the operator's last: the others are changed with it
+        if (login := endpoint.logins.get(role)) is None:
+            continue
         if (value := known.get(login.secret + NEXT)) is None:
             continue
         change_password(endpoint, replace(login, password=SecretStr(value)))

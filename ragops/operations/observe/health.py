@@ -126,13 +126,18 @@ def _drift(session: Session, services: Sequence[str]) -> ProbeResult:
     started, instances = time.monotonic(), session.host.facts.instances
     try:
         every = session.host.drift()
-        found = [item for item in every if not services or item.resource.startswith(tuple(services))]
+        found = [item for item in every if not services or item.resource.startswith(_instances(services))]
     except RagopsError as error:
         checks = [Check(instances, Status.DOWN, error.message, error.hint)]
     else:
         checks = [Check(item.resource, Status.DEGRADED, item.now, "`ragops up` repairs it") for item in found]
     fine = Check(instances, Status.OK, "as provisioned")
     return ProbeResult(_RUNTIME, tuple(checks) or (fine,), time.monotonic() - started)
+
+
+def _instances(services: Sequence[str]) -> tuple[str, ...]:
+    """Return what the names of the services' instances begin with."""
+    return tuple(name for service in services for name in by_name(service).instances or (service,))
 
 
 def _result(name: str, job: BackgroundTask[ProbeResult], deadline: float, timeout: float) -> ProbeResult:

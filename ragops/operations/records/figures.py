@@ -36,14 +36,20 @@ _KINDS = {"nightly": "", "ingest": "ingest"}
 
 def write(session: Session) -> None:
     """Write the file, if the platform is watched. A failure is only a notice: what was done is no worse for it."""
-    if session.project.settings.observability is None:
+    if not is_watched(session):
         return
     folder = session.project.paths.metrics
     try:
         make_dir(folder, _FOLDER_MODE)
         write_atomic(folder / FILE, text(session), PUBLIC_MODE)
-    except RagopsError as error:
-        session.notice(f"cannot write the metrics: {error.message}")
+    except Exception as error:  # a damaged record must not make the change fail that it is of
+        why = error.message if isinstance(error, RagopsError) else f"{type(error).__name__}: {error}"
+        session.notice(f"cannot write the metrics: {why}")
+
+
+def is_watched(session: Session) -> bool:
+    """Return whether the platform has observability."""
+    return getattr(session.project.settings, "observability", None) is not None
 
 
 def note_health(session: Session, health: Health) -> None:
@@ -66,7 +72,7 @@ def note_schedule(session: Session, kinds: Mapping[str, bool]) -> None:
 def _note(session: Session, **seen: object) -> None:
     """Keep it if the platform is watched; who may only look at the project keeps nothing."""
     paths = session.project.paths
-    if session.project.settings.observability is None or not paths.endpoints.parent.is_dir():
+    if not is_watched(session) or not paths.endpoints.parent.is_dir():
         return
     with contextlib.suppress(RagopsError):
         observations.note(paths.observations, **seen)

@@ -51,7 +51,7 @@ def nightly_steps(project: Project, open_session: Callable[[float], Session], vi
     return (
         ("backup", lambda: _back_up(project, open_session, views)),
         ("maintain", lambda: _maintain(open_session, views)),
-        *((("look", lambda: _look(open_session)),) if project.settings.observability else ()),
+        *((("look", lambda: _look(open_session)),) if getattr(project.settings, "observability", None) else ()),
     )
 
 

@@ -27,12 +27,24 @@ class Upgraded:
     def json(self, *arguments: str) -> Any:
         return json.loads(self.run("--json", *arguments).stdout)
 
+    def watch(self, *, is_known: bool) -> None:
+        """Leave observability out: by its key, or without it for a release that does not have it."""
+        values = {name: value for name, value in self.whole.settings.items() if name != "observability"}
+        values |= {"observability": False} if is_known else {}
+        (self.whole.root / "ragops.yaml").write_text(json.dumps(values))
+
+    def upgrade(self) -> None:
+        """Have this release take over."""
+        self.watch(is_known=True)
+        self.installation.use(CHECKOUT)
+
 
 @pytest.fixture
 def upgraded(fresh: Any, workspace: Path) -> Iterator[Upgraded]:
     """Up by the previous release; removed by this one at the end."""
     made = Upgraded(fresh, Installation(workspace, Cli.environment()))
     made.installation.use(extract_previous(workspace / "previous"))
+    made.watch(is_known=False)
     made.run("up", "--yes")
     try:
         yield made
@@ -44,7 +56,7 @@ def test_what_the_previous_release_provisioned_goes_on(upgraded: Upgraded, insta
     stores = Stores(upgraded.whole.root, upgraded.json("outputs", "--show-secrets"))
     stores.write()
     before = {name: upgraded.whole.inspect(name)["Mounts"] for name in instances}
-    upgraded.installation.use(CHECKOUT)
+    upgraded.upgrade()
 
     changes = {change["resource"]: change["action"] for change in upgraded.json("plan")["changes"]}
     assert not {name for name, action in changes.items() if action == "delete"}
@@ -65,6 +77,6 @@ def test_what_the_previous_release_provisioned_goes_on(upgraded: Upgraded, insta
 
 
 def test_what_the_previous_release_left_up_is_stopped(upgraded: Upgraded) -> None:
-    upgraded.installation.use(CHECKOUT)
+    upgraded.upgrade()
     upgraded.run("down", "--yes")
     assert upgraded.whole.docker.containers(upgraded.whole.names.labels()) == ()

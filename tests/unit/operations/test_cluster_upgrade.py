@@ -176,7 +176,12 @@ def host() -> Any:
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: Any) -> Session:
     monkeypatch.setattr(sessions, "host_of", lambda _project: host)
-    values = {"name": "test", "runtime": "docker", "qdrant": {"image": "mirror:5000/qdrant:v1.18.3"}}
+    values = {
+        "name": "test",
+        "runtime": "docker",
+        "observability": False,
+        "qdrant": {"image": "mirror:5000/qdrant:v1.18.3"},
+    }
     config = tmp_path / "ragops.yaml"
     config.write_text(json.dumps(values))
     paths = ProjectPaths(tmp_path, "default")

@@ -140,3 +140,16 @@ def test_every_change_writes_the_file_even_one_that_fails(session: Session) -> N
     with pytest.raises(ZeroDivisionError), session.changing():
         raise ZeroDivisionError
     assert file.exists()
+
+
+def test_a_damaged_record_is_a_notice_and_no_failure(session: Session) -> None:
+    notices: list[str] = []
+    session = Session(session.project, "test", notices.append)
+    record = files_of(session.project.paths).record
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"start": "x", "end": "never", "exit_code": 0, "steps": []}) + "\n")
+    session.project.paths.endpoints.write_text("{}")
+    with session.changing():
+        pass
+    assert len(notices) == 1
+    assert notices[0].startswith("cannot write the metrics: ")

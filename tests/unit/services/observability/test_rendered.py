@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shutil
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,10 +22,12 @@ from tests.unit.services.observability.conftest import SECRETS, ImageRuntime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ragops.services.contract import Declaration
     from ragops.services.spec import ServiceSpec
 
+_PLACES = os.pathsep.join((os.environ.get("RAGOPS_TEST_PROMETHEUS_BIN", ""), os.environ["PATH"])).strip(os.pathsep)
 ALL = ["postgres-exporter", "redis-exporter", "node-exporter", "cadvisor", "alertmanager", "prometheus", "grafana"]
 LABELS = {"platform": "rag", "environment": "default"}
 
@@ -216,3 +222,31 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_a_bad_section_is_refused_by_name(section: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         ObservabilitySettings.model_validate(section)
+
+
+TOOLS = [
+    ("promtool", ("check", "config"), "prometheus", "prometheus.yml"),
+    ("amtool", ("check-config",), "alertmanager", "alertmanager.yml"),
+]
+
+
+@pytest.mark.parametrize(("tool", "words", "instance", "name"), TOOLS)
+def test_the_programs_own_checks_take_what_is_rendered(
+    declare: Callable[..., Declaration], tmp_path: Path, tool: str, words: tuple[str, ...], instance: str, name: str
+) -> None:
+    if (program := shutil.which(tool, path=_PLACES)) is None:
+        pytest.skip(f"not here: {tool} (on PATH, or in the folder RAGOPS_TEST_PROMETHEUS_BIN)")
+    said = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8", timeout=60, check=False)
+    if tool == "amtool" and re.search(r"version 0\.(1\d|2[0-5])\.", said.stdout + said.stderr):
+        pytest.skip("not here: an amtool from 0.26 on, which takes url_file of a webhook")
+    notify = [given for given, _, _ in RECEIVERS]
+    external = {"remote_write": [{"url": "https://far.example/write", "token_file": "secret"}]}
+    spec = by_instance(declare({"notify": notify, "external": external}, {"secret": "hunter2"}))[instance]
+    for file in spec.files:
+        path = tmp_path / file.name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(file.content.replace("/etc/ragops", str(tmp_path)))
+    done = subprocess.run(
+        [program, *words, str(tmp_path / name)], capture_output=True, encoding="utf-8", timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
