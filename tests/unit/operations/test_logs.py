@@ -46,6 +46,7 @@ FORMATS = [
     (f"{POSTGRES} LOG:  checkpoint complete", "info", "checkpoint complete", None, None, 3.5),
     ("2026-11-29T12:00:04.123456Z  WARN qdrant: late", "warning", "qdrant: late", None, None, 4.123456),
     (f"{QDRANT} {READY}", "info", f"actix_web::middleware::logger: {READY}", 200, 0.123, 5.0),
+    ('1.2.3.4 - - [now] "GET /a HTTP/1.1" 200 -', "", '1.2.3.4 - - [now] "GET /a HTTP/1.1" 200 -', 200, None, None),
     ("2026/11/29 12:00:06 [warn] 123#0: *1 upstream", "warning", "123#0: *1 upstream", None, None, 6.0),
     (LOGFMT, "info", 'Server is "ready"', None, None, 7.0),
     ("\x1b[32mno format at all\x1b[0m", "", "no format at all", None, None, None),
