@@ -107,7 +107,7 @@ class PrometheusClient:
                 return _series(values["data"])
             reason = str(values["error"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise self._unreachable(f"what answers with {status} is no Prometheus") from None
+            raise self._unreachable(f"what answers with {status} is another program") from None
         kind = _BusyError if status == httpx.codes.SERVICE_UNAVAILABLE else PrometheusError
         raise kind("prometheus_refused", f"cannot query Prometheus at {self.url}: {reason[:500]}")
 

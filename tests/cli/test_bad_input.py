@@ -354,6 +354,7 @@ JSON_LINES = {
     "cluster reshard": ["cluster reshard nosuch", "cluster reshard nosuch --dry-run"],
     "metrics export": ["metrics export json", "metrics export ragops.yaml"],
     "metrics runbook": ["metrics runbook", "metrics runbook ApiDown", "metrics runbook nosuch"],
+    "metrics targets": ["metrics targets", "metrics targets --output json"],
     "query": ["query words --token-file nosuch", "query words --token-file nosuch --collection nosuch"],
     "token issue": ["token issue json", "token issue 'no name'"],
     "token list": ["token list"],

@@ -52,7 +52,7 @@ def locate(name: str) -> Path:
 def _on_path(name: str) -> Path:
     found = shutil.which(name)
     if found is None:
-        where = "it is no program" if "/" in name else "it is not on PATH"
+        where = "it is not an executable file" if "/" in name else "it is not on PATH"
         hint = "install it, or name its file as `observability.program`; `observability: off` does without"
         raise MissingError("program_missing", f"cannot start {name}: {where}", hint)
     return Path(found)
