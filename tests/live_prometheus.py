@@ -80,6 +80,20 @@ class Watched:
             made["authorization"] = {"type": "Bearer", "credentials": key}
         self.jobs.append(made)
 
+    def federate(self, address: str) -> None:
+        """Take all series of another Prometheus, with their labels."""
+        static = [{"targets": [address]}]
+        match = {"match[]": ['{platform!=""}']}
+        self.jobs.append(
+            {
+                "job_name": "federate",
+                "honor_labels": True,
+                "metrics_path": "/federate",
+                "params": match,
+                "static_configs": static,
+            }
+        )
+
     def run(self, name: str, *words: str, job: str = "", instance: str = "", **environment: str) -> None:
         """Start an exporter on a free port; `{listen}` in its words is where it listens."""
         listen = f"127.0.0.1:{free_port()}"
@@ -121,7 +135,8 @@ class Watched:
 
     def start(self) -> None:
         """Start Prometheus on all that was named."""
-        self.scrape("prometheus", {"prometheus": f"127.0.0.1:{self.port}"})
+        if not any(job["job_name"] == "federate" for job in self.jobs):
+            self.scrape("prometheus", {"prometheus": f"127.0.0.1:{self.port}"})
         rules = self.folder / "rules"
         rules.mkdir()
         for name, text in render_rules().items():
