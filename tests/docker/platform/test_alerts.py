@@ -145,11 +145,14 @@ def test_the_append_only_file_is_damaged(platform: Any, live: Watched, wait_for:
     """Redis does not start on it; the repair of the runbook brings it back."""
     redis = platform.name("redis")
     platform.docker.api.update_container(redis, restart_policy={"Name": "no"})
-    damage = "for f in /data/appendonlydir/*.incr.aof; do printf 'no command' > n && cat $f >> n && mv n $f; done"
+    damage = (
+        'for f in $(find /data -name "*.incr.aof"); do'
+        ' printf "no command" > $f.n && cat $f >> $f.n && mv $f.n $f || exit 1; done; sync'
+    )
     run = platform.docker.api.exec_create(redis, ["sh", "-c", damage])
     platform.docker.api.exec_start(run["Id"])
+    assert platform.docker.api.exec_inspect(run["Id"])["ExitCode"] == 0
     platform.docker.api.kill(redis, signal.SIGKILL)
-    platform.run("up", "--yes", code=None)
     wait_for(lambda: "RedisDown" in quiet(live), 120, lambda: f"RedisDown: {quiet(live)}")
     assert quiet(live) <= {"RedisDown", "CacheUnavailable", "BreakerOpen"}
     platform.run("repair", "redis", "--yes")

@@ -199,6 +199,7 @@ def pg(name: str, values: str, labels: str = "") -> tuple[str, str]:
 _RAG = ', datname="rag"'
 POSTGRES = (
     Case("PostgresDown", (pg("pg_up", turns(1, 0)),)),
+    Case("PostgresDown", (pg("up", turns(1, 0)),)),
     Case("PostgresConnectionsNearMax", (
         pg("pg_stat_activity_count", turns(20, 60), f'{_RAG}, state="idle"'),
         pg("pg_stat_activity_count", turns(5, 30), f'{_RAG}, state="active"'),
@@ -229,6 +230,7 @@ def rd(name: str, values: str, labels: str = "") -> tuple[str, str]:
 _NOEVICTION = rd("redis_instance_info", turns(1, 1), ', maxmemory_policy="noeviction"')
 REDIS = (
     Case("RedisDown", (rd("redis_up", turns(1, 0)),)),
+    Case("RedisDown", (rd("up", turns(1, 0)),)),
     Case("RedisLoads", (rd("redis_loading_dump_file", turns(0, 1, 20)),), fires="20m"),
     Case("RedisAofBroken", (rd("redis_aof_last_write_status", turns(1, 0)),)),
     Case("RedisAofBroken", (rd("redis_aof_enabled", turns(1, 0)),)),
@@ -347,7 +349,7 @@ def am(name: str, values: str, labels: str = "") -> tuple[str, str]:
 
 
 WATCHERS = (
-    Case("ExporterDown", (s('up{job="redis", instance="redis"}', turns(1, 0)),)),
+    Case("ExporterDown", (s('up{job="node", instance="node"}', turns(1, 0)),)),
     Case("PlatformNotScraped", (s('up{job="api", instance="api"}', "1x5 _x20 1x60"),), fires="25m", scraped=False),
     Case("ScrapesSlow", (s('scrape_duration_seconds{job="qdrant", instance="qdrant-1"}', turns(1, 9, 20)),),
          fires="20m"),

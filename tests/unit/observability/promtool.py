@@ -54,7 +54,7 @@ def verdicts(folder: Path, rules: Mapping[str, str], cases: Sequence[Case]) -> l
         (folder / f"test-{place}.yml").write_text(yaml.safe_dump(content, sort_keys=False, width=4096))
     done = run("test", "rules", *(f"test-{place}.yml" for place in range(len(batches))), cwd=folder)
     said = f"{done.stdout}\n{done.stderr}"
-    assert said.count("Unit Testing:") == len(batches), said
+    assert said.count("SUCCESS") + said.count("FAILED:") == len(batches), said
     assert ("FAILED" in said) == bool(done.returncode), said
     return [_faults(said, number) for number in range(len(cases))]
 

@@ -9,11 +9,11 @@ _BY_SERVER = f"{PLATFORM}, instance"
 _ALERTS = (
     Alert(
         "PostgresDown",
-        'pg_up{job="postgres"} == 0',
+        'pg_up{job="postgres"} == 0 or up{job="postgres"} == 0',
         "1m",
         Severity.CRITICAL,
         "PostgreSQL of {{ $labels.platform }} does not answer",
-        "The exporter runs and cannot log in: the server is away, full, or refuses the exporter's password.",
+        "The exporter cannot log in, or is away too: the server is down, full, or refuses the exporter's password.",
         "postgres-down",
     ),
     Alert(

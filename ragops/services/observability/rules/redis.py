@@ -7,11 +7,12 @@ from ragops.services.observability.rules.model import Alert, Group, Severity
 _ALERTS = (
     Alert(
         "RedisDown",
-        'redis_up{job="redis"} == 0',
+        # The name of a container that is gone is looked for longer than a scrape may take.
+        'redis_up{job="redis"} == 0 or up{job="redis"} == 0',
         "1m",
         Severity.CRITICAL,
         "Redis of {{ $labels.platform }} does not answer",
-        "The API answers without a cache, slower. A server that does not start may have damaged data.",
+        "It, or its exporter. The API answers without a cache, slower. If it does not start, its data may be damaged.",
         "redis-down",
     ),
     Alert(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ragops.services.observability.rules.model import PLATFORM, Alert, Group, Severity
 
-_EXPORTERS = "postgres|redis|node|containers|ollama|prometheus|alertmanager|grafana"
+_EXPORTERS = "node|containers|ollama|prometheus|alertmanager|grafana"
 
 _ALERTS = (
     Alert(
