@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 KEY = "integration-key"
 SIZE = 8
 
+# A server of its own for most of them: `make test` draws a third.
+pytestmark = pytest.mark.campaign(of="the development server", sample=20)
+
 
 class Server:
     """The engine as a process of ours; also the `Control` that operations are given."""
