@@ -32,6 +32,7 @@ from ragops.runtimes.facts import RuntimeFacts
 from ragops.runtimes.registry import RegisteredRuntime
 from ragops.services import SERVICES
 from ragops.services.contract import Check, Status
+from ragops.services.observability import IMAGES
 from ragops.services.spec import Distribution, GatewayEngine, Layout, RuntimeTraits
 
 if TYPE_CHECKING:
@@ -165,7 +166,8 @@ def test_it_goes_through_plan_status_health_and_doctor(project: Project, capsys:
     services = {service.name for service in SERVICES} - {"ollama"}
 
     planned = plan(session).changes
-    assert {change.resource for change in planned} == {*(services - {"qdrant"}), "qdrant-1", "gateway-paper"}
+    single = services - {"qdrant", "observability"}
+    assert {change.resource for change in planned} == {*single, "qdrant-1", *IMAGES, "gateway-paper"}
     assert {str(change.action) for change in planned} == {"create"}
 
     made = open_stack(project, session.make_secrets()).up()
