@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from ragops import hints
 from tests.command_line import KEPT, Cli
 from tests.ports import free_port
 from tests.waiting import wait_until
@@ -153,6 +154,13 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("RAGOPS_", "PULUMI_")) and name not in KEPT:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_options_of_another_test() -> Iterator[None]:
+    """A command line that ran in this process leaves its --env and --config for the hints."""
+    yield
+    hints.set_options(None, None)
 
 
 # --- ports ---------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 # Not the runtime's to read: the name, the state, recovery points, and what is read only by processes of root.
 _OTHERS = ("name", "runtime", "pulumi", "backup", "ollama", "run_as")
 _MODELS = {"embedder": {"kind": "ollama", "ollama_url": "http://127.0.0.1:1"}, "chat": {"model": "a"}}
-_BASE: dict[str, Any] = {"name": "test", "api": _MODELS, "observability": {"program": "/bin/true"}}
+_TRACING = {"tracing": {"endpoint": "http://127.0.0.1:2"}}
+_BASE: dict[str, Any] = {"name": "test", "api": _MODELS | _TRACING, "observability": {"program": "/bin/true"}}
 _WATCHING = "observability"  # declared for its own keys alone: it is more containers than all else
 _OTHER_VALUES = {
     "redis.maxmemory": "128mb", "redis.maxmemory_policy": "noeviction", "timescaledb.database": "docs",
@@ -41,6 +42,7 @@ _OTHER_VALUES = {
     "api.embedder.keep_alive": "5m", "api.chat.keep_alive": "5m", "api.embedder.context": 4096,
     "api.embedder.url": "http://127.0.0.1:2", "api.chat.url": "http://127.0.0.1:2",
     "api.models": {"e5": {"url": "http://127.0.0.1:2"}},
+    "api.tracing.endpoint": "http://127.0.0.1:3", "api.tracing.sample": 0.5,
     "search.mode": "dense", "search.least_cosine": 0.4,
     "search.language": "german", "api.embedder.least_cosine": 0.4,
     "redis.users": {"worker": {"rules": ["+ping"]}},
