@@ -20,7 +20,7 @@ DUMPS = {
     "valkey while it sends its data": ("redis", r"open .*backups/.*/redis/"),
     "valkey after it has sent its data": ("redis", r"os\.rename .*backups/.*/redis/dump\.rdb"),
     "qdrant before a snapshot": ("qdrant", r"http POST /collections/books/shards/0/snapshots"),
-    "qdrant before a download": ("qdrant", r"http GET /collections/notes/shards/0/snapshots/"),
+    "qdrant between two snapshots": ("qdrant", r"http POST /collections/notes/shards/0/snapshots"),
     "qdrant before a snapshot is removed": ("qdrant", r"http DELETE /collections/books/shards/0/snapshots/"),
 }
 
