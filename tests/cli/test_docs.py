@@ -82,6 +82,7 @@ ANSWERS |= {name: {2} for name in COMMANDS if name.startswith("cluster ") and na
 
 
 @pytest.mark.engine
+@pytest.mark.campaign(sample=0)  # a platform goes through all of them: minutes
 def test_every_example_runs(module_project: Path, ragops: Any) -> None:
     (module_project / "collections-config.json").write_text(COLLECTIONS)
     (module_project / "manuals").mkdir()

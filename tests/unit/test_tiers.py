@@ -56,7 +56,7 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
     assert len(whole) == 40 + 1
 
 
-@pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 4), ("", "engine", 5)])
+@pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 3), ("", "engine", 3)])
 def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path, folder: str, marked: str, size: int) -> None:
     whole = tmp_path / "tests/integration" / folder
     whole.mkdir(parents=True)
