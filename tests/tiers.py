@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if DOCKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("docker")
-        if drawn(item):
+        if drawn(item) and item.get_closest_marker("campaign") is None:
             item.add_marker("campaign")  # `make test-faults` runs all of them
     if not _WHOLE and not any("::" in argument for argument in config.args):
         seed = config.stash[_SEED]

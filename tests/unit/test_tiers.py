@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -71,6 +72,9 @@ def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path, folde
     assert one == again != other
     assert len(one) == len(other) == size
     assert len(modules("unmarked")) == 9, "what is not marked runs"
+    lines = run(tmp_path, "--collect-only", RAGOPS_TEST_SEED="1").stdout.splitlines()
+    cases = Counter(line.partition("::")[0] for line in lines if "::test_case[" in line)
+    assert set(cases.values()) == {3}, "each draws as many of its cases as it says"
     assert len(modules(marked, "-m", "campaign", RAGOPS_TEST_CAMPAIGN="full")) == 9
 
 

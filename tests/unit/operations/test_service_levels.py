@@ -173,7 +173,7 @@ def test_another_server_is_no_prometheus(body: bytes) -> None:
 
     server = Server(app).start()
     try:
-        with PrometheusClient(server.url) as client, pytest.raises(PrometheusError, match="no Prometheus"):
+        with PrometheusClient(server.url) as client, pytest.raises(PrometheusError, match="another program"):
             client.query("x", 0)
     finally:
         server.stop()
