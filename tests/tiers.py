@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SEED, CAMPAIGN, SLOW = "RAGOPS_TEST_SEED", "RAGOPS_TEST_CAMPAIGN", "RAGOPS_TEST_SLOW"
 # Read here because every test runs without the RAGOPS_ variables of the environment.
-_WHOLE = os.environ.get(CAMPAIGN) == "full"
+_WHOLE, _HALF = (os.environ.get(CAMPAIGN) == size for size in ("full", "half"))
 _SLOW = float(os.environ.get(SLOW, "1"))
 BUDGET_SECONDS, TIMEOUT_SECONDS, LONG_TIMEOUT_SECONDS = 20.0, 60.0, 600.0
 # Tests with one of these have no budget: they start whole platforms, or kill one thing many times.
@@ -62,6 +62,8 @@ def pytest_report_header(config: pytest.Config) -> str:
     if _WHOLE:
         return "campaigns: whole"
     seed = config.stash[_SEED]
+    if _HALF:
+        return f"campaigns: half of the cases of each by seed {seed} (all: make test-faults)"
     return f"campaigns: a sample by seed {seed} (the same again: {SEED}={seed} make test; all: make test-faults)"
 
 
@@ -97,7 +99,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker("campaign")  # `make test-faults` runs all of them
     if not _WHOLE and not any("::" in argument for argument in config.args):
         seed = config.stash[_SEED]
-        left_out = sampled_out(items, seed) + modules_out(items, seed)
+        left_out = sampled_out(items, seed) + ([] if _HALF else modules_out(items, seed))
         gone = set(left_out)
         config.hook.pytest_deselected(items=[item for item in items if item in gone])
         items[:] = [item for item in items if item not in gone]
@@ -123,7 +125,9 @@ def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
             sizes[key] = marker.kwargs["sample"]
     left_out: list[pytest.Item] = []
     for key, found in cases.items():
-        kept = random.Random(f"{seed} {key}").sample(found, min(len(found), sizes[key]))
+        kept = random.Random(f"{seed} {key}").sample(
+            found, min(len(found), max(sizes[key], (len(found) + 1) // 2 if _HALF else 0))
+        )
         left_out += [item for item in found if item not in kept]
     return left_out
 

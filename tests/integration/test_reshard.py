@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from tests.qdrant_processes import Cluster
 
 pytestmark = pytest.mark.fault
-_MOST_EFFECTS = 70  # that a reshard of four documents has on the stores
+_MOST_EFFECTS = 76  # that a reshard of four documents has on the stores
 KINDS = ("the development engine", "a server")
 
 

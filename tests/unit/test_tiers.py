@@ -55,6 +55,8 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
     assert one != other
     whole = cases(run(tmp_path, "--collect-only", "-m", "campaign", RAGOPS_TEST_CAMPAIGN="full"))
     assert len(whole) == 40 + 1
+    half = cases(run(tmp_path, "--collect-only", "-m", "campaign", RAGOPS_TEST_CAMPAIGN="half"))
+    assert len(half) == 20 + 1
 
 
 @pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 3), ("", "engine", 3)])
