@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops import embedding
+from ragops.adapters.private_file import read_words
 from ragops.adapters.qdrant.sparse import LANGUAGE
 from ragops.embedding.null_embedder import BM25_NAME, NullEmbedder
 from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_NAME, local_spec
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from ragops.embedding.spec import ModelSpec
     from ragops.operations.session import Session
 
-_OTHERS = 0o077
 _NAMED = 20
 
 
@@ -103,16 +103,8 @@ def _api(settings: Settings) -> ApiSettings:
 def _read_key(root: Path, name: str) -> str:
     """Return the first line of a key file that only its owner can read."""
     path = root / name
-    try:
-        mode = path.stat().st_mode & 0o777
-        if mode & _OTHERS:
-            what = f"cannot use key_file {path}: others can read it, its mode is {mode:o}"
-            raise UsageError("key_file_open", what, f"`chmod 600 {path}`")
-        lines = path.read_text().split()
-    except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "not UTF-8"
-        raise UsageError("key_file_unreadable", f"cannot read key_file {path}: {why}", "write the key there") from error
-    if len(lines) != 1 or not (lines[0].isascii() and lines[0].isprintable()):
+    words = read_words(path, f"key_file {path}", "key_file", "key")
+    if len(words) != 1 or not (words[0].isascii() and words[0].isprintable()):
         what = f"cannot use key_file {path}: it does not hold one key"
         raise RagopsError("key_file_unreadable", what, "write the key there")
-    return lines[0]
+    return words[0]

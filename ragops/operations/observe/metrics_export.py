@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, write_atomic
 from ragops.errors import MissingError, RagopsError, UsageError
@@ -87,13 +85,9 @@ def _provisioning(dashboards: str, prometheus: str) -> dict[str, str]:
     from ragops.services.observability.provisioning import dashboard_provider, data_source
 
     return {
-        "grafana/provisioning/datasources/ragops.yaml": _yaml(data_source(prometheus)),
-        "grafana/provisioning/dashboards/ragops.yaml": _yaml(dashboard_provider(dashboards)),
+        "grafana/provisioning/datasources/ragops.yaml": data_source(prometheus),
+        "grafana/provisioning/dashboards/ragops.yaml": dashboard_provider(dashboards),
     }
-
-
-def _yaml(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, sort_keys=False, width=120)
 
 
 def _make_folder(folder: Path) -> None:

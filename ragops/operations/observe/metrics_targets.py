@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.files import PUBLIC_MODE, write_atomic
+from ragops.operations.records import figures
 from ragops.services import by_name
 from ragops.services.observability.targets import file_discovery, pages_of
 
@@ -46,7 +47,7 @@ def list_targets(session: Session) -> MetricsTargets:
     paths = session.project.paths
     labels = {"platform": session.project.settings.name, "environment": paths.environment}
     shown = tuple(MetricsPage(one.job, one.service, one.instance, one.url, one.secret) for one in pages)
-    return MetricsTargets(shown, tuple(file_discovery(pages, labels)), str(paths.metrics / "ragops.prom"))
+    return MetricsTargets(shown, tuple(file_discovery(pages, labels)), str(paths.metrics / figures.FILE))
 
 
 def write_targets(found: MetricsTargets, path: Path) -> None:

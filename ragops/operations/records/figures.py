@@ -99,8 +99,9 @@ def figures(session: Session) -> Iterator[Figure]:
         wanted = qdrant.replication_factor or min(_FEWEST_COPIES, qdrant.nodes)
         yield "qdrant_replication_factor", "Copies that every shard has at least.", {}, wanted
     yield from _recovery(session)
-    yield from _schedule(session)
-    yield from _seen(session)
+    seen = observations.read(session.project.paths.observations)
+    yield from _schedule(session, seen.scheduled)
+    yield from _seen(seen)
     yield from _credentials(session)
     yield from _unfinished(session)
     for container in session.host.containers():
@@ -111,13 +112,13 @@ def figures(session: Session) -> Iterator[Figure]:
 def _recovery(session: Session) -> Iterator[Figure]:
     paths, backup = session.project.paths, session.project.settings.backup
     record, proofs = last_backup.read(paths.backup_record), drill_log.read(paths.drills)
-    for name, what, value in outcomes.rows(session, record, drill_log.drills(paths.drills)):
+    drills = [proof for proof in proofs if proof.how == drill_log.DRILL]
+    for name, what, value in outcomes.rows(session, record, drills):
         yield name, what, {}, value
     if record:
         ended = datetime.fromisoformat(record.time).timestamp()
         yield "backup_last_run_timestamp_seconds", "When the last run ended.", {}, ended
     yield "backup_max_age_seconds", "backup.max_age_hours of ragops.yaml.", {}, backup.max_age_hours * _HOUR
-    drills = [proof for proof in proofs if proof.how == drill_log.DRILL]
     if drills:
         restore = drills[-1].restore_seconds or None
         yield "drill_restore_duration_seconds", "Duration of the restore in the last drill.", {}, restore
@@ -127,9 +128,8 @@ def _recovery(session: Session) -> Iterator[Figure]:
     yield "proof_last_success_timestamp_seconds", "When a restore was last proven.", {}, max(good, default=None)
 
 
-def _schedule(session: Session) -> Iterator[Figure]:
+def _schedule(session: Session, scheduled: Mapping[str, bool]) -> Iterator[Figure]:
     paths = session.project.paths
-    scheduled = observations.read(paths.observations).scheduled
     for kind, folder in _KINDS.items():
         labels = {"kind": kind}
         yield "schedule_installed", "Whether the run is installed.", labels, scheduled.get(kind, False)
@@ -140,8 +140,7 @@ def _schedule(session: Session) -> Iterator[Figure]:
             yield "schedule_last_run_success", "Whether it went well.", labels, run.exit_code == 0
 
 
-def _seen(session: Session) -> Iterator[Figure]:
-    seen = observations.read(session.project.paths.observations)
+def _seen(seen: observations.Observations) -> Iterator[Figure]:
     if seen.drift_time:
         yield "drift_last_check_timestamp_seconds", "When drift was last looked for.", {}, seen.drift_time
         yield "drift_resources", "Resources that were not as provisioned.", {}, seen.drift

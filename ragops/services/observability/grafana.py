@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
-import yaml
+from typing import TYPE_CHECKING, Final
 
 from ragops.services.observability import GRAFANA, GRAFANA_SECRET, GRAFANA_USER, PROMETHEUS
 from ragops.services.observability.containers import fetch_check
@@ -79,13 +77,7 @@ def _provisioned(layout: Layout) -> tuple[ConfigFile, ...]:
     dashboards = f"{layout.config_dir}/dashboards"
     found = [ConfigFile(f"dashboards/{name}", text) for name, text in render_dashboards().items()]
     return (
-        ConfigFile(
-            "provisioning/datasources/ragops.yaml", _text(data_source(f"http://{PROMETHEUS}:{PROMETHEUS_PORT}"))
-        ),
-        ConfigFile("provisioning/dashboards/ragops.yaml", _text(dashboard_provider(dashboards))),
+        ConfigFile("provisioning/datasources/ragops.yaml", data_source(f"http://{PROMETHEUS}:{PROMETHEUS_PORT}")),
+        ConfigFile("provisioning/dashboards/ragops.yaml", dashboard_provider(dashboards)),
         *found,
     )
-
-
-def _text(values: dict[str, Any]) -> str:
-    return yaml.safe_dump(values, sort_keys=False, width=120)

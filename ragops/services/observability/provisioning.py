@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 SOURCE_UID = "ragops-prometheus"
 """The uid of the data source, which the dashboards choose by default."""
 
 
-def data_source(url: str) -> dict[str, Any]:
-    """Return the values of the file that provisions Prometheus at `url` as a source of data."""
+def data_source(url: str) -> str:
+    """Return the YAML of the file that provisions Prometheus at `url` as a source of data."""
     source = {
         "name": "ragops",
         "uid": SOURCE_UID,
@@ -19,11 +21,11 @@ def data_source(url: str) -> dict[str, Any]:
         "isDefault": True,
         "editable": False,
     }
-    return {"apiVersion": 1, "datasources": [source]}
+    return _text({"apiVersion": 1, "datasources": [source]})
 
 
-def dashboard_provider(folder: str) -> dict[str, Any]:
-    """Return the values of the file that provisions the dashboards in `folder`."""
+def dashboard_provider(folder: str) -> str:
+    """Return the YAML of the file that provisions the dashboards in `folder`."""
     provider = {
         "name": "ragops",
         "folder": "ragops",
@@ -31,4 +33,8 @@ def dashboard_provider(folder: str) -> dict[str, Any]:
         "allowUiUpdates": False,
         "options": {"path": folder},
     }
-    return {"apiVersion": 1, "providers": [provider]}
+    return _text({"apiVersion": 1, "providers": [provider]})
+
+
+def _text(values: dict[str, Any]) -> str:
+    return yaml.safe_dump(values, sort_keys=False, width=120)
