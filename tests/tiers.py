@@ -32,7 +32,11 @@ NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of s
 _MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging", "chaos": "chaos"}
 # Modules with this marker below this folder start engines of their own, or a whole platform: a run without all cases
 # draws so many of them. Those of ALWAYS are in every run.
-DRAWN = (("tests/integration/faults/", "campaign", 3), ("tests/integration/test_", "engine", 3))
+DRAWN = (
+    ("tests/integration/faults/", "campaign", 2),
+    ("tests/integration/test_", "engine", 2),
+    ("tests/", "servers", 4),
+)
 ALWAYS = ("tests/integration/test_lifecycle.py",)
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]

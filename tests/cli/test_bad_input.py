@@ -392,6 +392,7 @@ def test_the_list_above_is_whole() -> None:
 
 
 @engine
+@pytest.mark.campaign(sample=25)
 @pytest.mark.parametrize("name", JSON_LINES)
 def test_json_is_exactly_one_document(platform: Path, ragops: Any, name: str) -> None:
     secrets = known_secrets(platform)

@@ -67,6 +67,7 @@ def environment(project: Path) -> list[str]:
     return ["--env", "staging"] if (project / "ragops.staging.yaml").exists() else []
 
 
+@pytest.mark.campaign(sample=1)
 def test_what_only_reads_leaves_the_folder_as_it_was(
     project: Path, environment: list[str], workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,6 +85,7 @@ def test_what_only_reads_leaves_the_folder_as_it_was(
 
 
 @pytest.mark.engine
+@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize(("line", "code"), [("plan --exit-code", 4), ("drift", 7)])
 def test_the_engine_leaves_nothing_either(
     project: Path, environment: list[str], ragops: Any, line: str, code: int

@@ -184,6 +184,7 @@ def patient(stack: Stack) -> Iterator[Program]:
     api.start()
 
 
+@pytest.mark.campaign(of="the API under load", sample=1)
 def test_qdrant_killed_under_load(stack, patient):
     """Opens after five failures, nobody touches the port while it is open, closes by itself."""
     with load(stack, 4) as codes:
@@ -308,6 +309,7 @@ def test_a_request_under_way_ends_and_is_logged_before_it_stops(stack):
     api.start()
 
 
+@pytest.mark.campaign(of="the API under load", sample=1)
 def test_several_workers_share_one_port_and_their_counts(stack, tmp_path, monkeypatch):
     api = stack.programs["api"]
     api.end()
@@ -334,6 +336,7 @@ def test_several_workers_share_one_port_and_their_counts(stack, tmp_path, monkey
         api.start()
 
 
+@pytest.mark.campaign(of="the API under load", sample=1)
 def test_no_worker_gives_an_old_answer_after_a_collection_was_switched(stack):
     api = stack.programs["api"]
     api.end()

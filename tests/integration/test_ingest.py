@@ -670,6 +670,7 @@ def _armed(effects: int) -> None:
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(sample=0)
 def test_killed_anywhere_and_run_again(world: World) -> None:
     def before() -> None:
         world.wipe()

@@ -36,6 +36,8 @@ from tests.backup_helpers import (
 )
 from tests.dying import die_at, run_killed
 
+pytestmark = pytest.mark.servers
+
 
 def rows(postgres) -> int:
     return postgres.sql("SELECT count(*) FROM rag.documents")[0][0]

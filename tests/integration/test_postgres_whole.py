@@ -19,6 +19,8 @@ from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.restore import database_builder, pg_restore
 from tests.backup_helpers import KeepingWriter
 
+pytestmark = pytest.mark.servers
+
 ENGINE = TimescaleBackup()
 
 

@@ -49,7 +49,7 @@ KEY = "integration-key"
 SIZE = 8
 
 # A server of its own for most of them: `make test` draws a third.
-pytestmark = pytest.mark.campaign(of="the development server", sample=20)
+pytestmark = [pytest.mark.servers, pytest.mark.campaign(of="the development server", sample=20)]
 
 
 class Server:

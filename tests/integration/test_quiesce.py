@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.engines import Engine
     from tests.integration.stack import Stack
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.servers]
 LIMIT = 60.0  # for waits alone
 STEPS = 5
 

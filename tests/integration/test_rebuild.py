@@ -36,7 +36,7 @@ from tests.unit.embedding.model_server import ModelServer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.servers]
 _MOST_EFFECTS = 70  # that a rebuild of four documents has on the stores
 
 

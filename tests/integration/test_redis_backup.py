@@ -40,6 +40,8 @@ from tests.waiting import wait_until
 if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
 
+pytestmark = pytest.mark.servers
+
 
 def fill(valkey, keys: int = 500, expiring: int = 50) -> None:
     with valkey.redis() as client:

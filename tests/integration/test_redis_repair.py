@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
     from tests.engines import Engine
 
+pytestmark = pytest.mark.servers
+
 BASE, INCREMENT, SNAPSHOT = f"{FOLDER}/{PREFIX}.2.base.rdb", f"{FOLDER}/{PREFIX}.2.incr.aof", "dump.rdb"
 OLD, NEW = 60, 40  # keys in the base, and in the increment
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from tests.qdrant_processes import Cluster
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.servers]
 _MOST_EFFECTS = 76  # that a reshard of four documents has on the stores
 KINDS = ("the development engine", "a server")
 

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
     Make = Callable[..., ProcessSpec]
 
+pytestmark = pytest.mark.servers
+
 # A service in twenty lines: `server.py PORT DATA [stubborn|slow|mute]`, stands in its data folder as engines do.
 SERVER = """
 import http.server, os, signal, subprocess, sys, time

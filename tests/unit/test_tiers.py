@@ -25,12 +25,13 @@ def test_rest(): pass
 def test_marked(): sum(range(100_000))
 def test_unmarked(): sum(range(100_000))
 """
+MARKED = {name: f"@pytest.mark.{name}\ndef test_{name}(): pass\n" for name in ("engine", "servers")} | {"rest": ""}
 
 
 def run(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The hooks on a module of its own."""
     (folder / "test_it.py").write_text(MODULE)
-    marks = "\n".join(f"  {name}" for name in ("campaign", "engine", "slow"))
+    marks = "\n".join(f"  {name}" for name in ("campaign", "engine", "servers", "slow"))
     (folder / "pytest.ini").write_text(f"[pytest]\nmarkers =\n{marks}\n")
     return run_pytest(folder, "-p", "tests.tiers", *options, ".", **environment)
 
@@ -59,12 +60,12 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
     assert len(half) == 20 + 1
 
 
-@pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 3), ("", "engine", 3)])
+@pytest.mark.parametrize(("folder", "marked", "size"), [("faults/", "rest", 2), ("", "engine", 2), ("", "servers", 4)])
 def test_of_modules_that_start_engines_each_some_are_drawn(tmp_path: Path, folder: str, marked: str, size: int) -> None:
     whole = tmp_path / "tests/integration" / folder
     whole.mkdir(parents=True)
     for number in range(9):
-        (whole / f"test_{number}.py").write_text(f"{MODULE}\n@pytest.mark.engine\ndef test_engine(): pass\n")
+        (whole / f"test_{number}.py").write_text(f"{MODULE}{MARKED[marked]}")
 
     def modules(test: str, *options: str, **environment: str) -> set[str]:
         lines = run(tmp_path, "--collect-only", *options, **environment).stdout.splitlines()

@@ -16,6 +16,8 @@ from ragops.runtimes.embedded.envoy.provider import GatewayConfigProvider, from_
 if TYPE_CHECKING:
     from ragops.services.gateway.configuration import GatewayConfiguration
 
+pytestmark = pytest.mark.servers
+
 API = "/api/v1/search"
 
 

@@ -30,6 +30,8 @@ from ragops.services.gateway.health import probe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.servers
+
 API = "/api/v1/search"
 
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from ragops.adapters.storage import Store
     from ragops.recovery.point import RecoveryPoint
 
+pytestmark = pytest.mark.servers
+
 MIB = 1 << 20
 QUICK = Timing(heartbeat=0.05, poll=0.02)
 LOCKER = LockRequest("the tests")

@@ -17,6 +17,8 @@ from ragops.recovery.lock import Timing, hold_lock
 if TYPE_CHECKING:
     from ragops.adapters.storage import Store
 
+pytestmark = pytest.mark.servers
+
 MIB = 1 << 20
 
 

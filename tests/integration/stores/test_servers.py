@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.storage import Store
 
+pytestmark = pytest.mark.servers
+
 MIB = 1 << 20
 
 
