@@ -113,11 +113,11 @@ def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, la
 def _clean(
     current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
 ) -> None:
-    from ragops.operations.restore.kept_data import clean, list_kept, span
+    from ragops.operations.restore.kept_data import clean, list_kept, read_age
     from ragops.units import size
 
     console, session = current.console, current.session(lock_wait)
-    limit = span(older_than) if older_than is not None else None
+    limit = read_age(older_than) if older_than is not None else None
     platform = session.platform()
     found = list_kept(platform, services)
     wanted = found.older(limit)

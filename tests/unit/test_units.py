@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.units import duration, parse_size, size
+from ragops.units import duration, parse_duration, parse_size, size
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,27 @@ def test_times(seconds: float, text: str) -> None:
 )  # fmt: skip
 def test_sizes_are_parsed(text: str, number: int | None) -> None:
     assert parse_size(text) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30s", 30),
+        (" 10m ", 600),
+        ("10min", 600),
+        ("2 h", 7200),
+        ("7d", 604800),
+        ("2w", 1209600),
+        ("1y", 31536000),
+        ("", None),
+        ("d", None),
+        ("1.5h", None),
+        ("-1d", None),
+        ("1d2h", None),
+        ("5 years", None),
+        ("999999d", None),
+    ],
+)
+def test_durations_are_parsed(text: str, seconds: int | None) -> None:
+    found = parse_duration(text)
+    assert (found and found.total_seconds()) == seconds

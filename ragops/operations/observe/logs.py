@@ -6,12 +6,13 @@ import queue
 import re
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.observe.log_entries import LogEntry, parse
 from ragops.services import refuse_unknown
+from ragops.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 LINES = 100
 _MORE = 8  # times as many lines, if those that were read are not enough
 _MOST = 4_000_000
-_SPAN = re.compile(r"(\d{1,5})\s*(s|min|m|h|d)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
@@ -59,8 +58,8 @@ class Logs:
 def read_since(text: str, now: datetime | None = None) -> datetime:
     """Return the instant that `10m`, `2h`, `1d` or a time in ISO 8601 stands for. Raises UsageError (invalid_since)."""
     now = now or datetime.now(UTC)
-    if span := _SPAN.fullmatch(text.strip()):
-        return now - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
+    if ago := parse_duration(text):
+        return now - ago
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:

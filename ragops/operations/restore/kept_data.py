@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import InterruptedRunError, RagopsError, UsageError
 from ragops.services import SERVICES, by_name
 from ragops.services.kept_data import KeepsFolders, KeepsOwn, Kept
+from ragops.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,15 +50,12 @@ class KeptItems:
             raise RagopsError("clean_failed", what, error.hint, exit_code=error.exit_code)
 
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-def span(text: str) -> timedelta:
+def read_age(text: str) -> timedelta:
     """Return a time such as `7d`, `12h`, `30m`, `2w`. Raises UsageError."""
-    found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
-    if not found:
-        raise UsageError("usage", f"{text!r} is not a duration", "use for example 7d, 12h, 30m or 2w")
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if (found := parse_duration(text)) is None:
+        what = f"cannot read `--older-than {text}`: it has no number with a unit"
+        raise UsageError("usage", what, "give a time such as 7d, 12h, 30m or 2w")
+    return found
 
 
 def list_kept(platform: Platform, services: Sequence[str] = ()) -> KeptItems:

@@ -12,6 +12,7 @@ from ragops.services.observability.containers import fetch_check
 from ragops.services.observability.rules import render_rules
 from ragops.services.observability.targets import scrape_configs
 from ragops.services.spec import ConfigFile, HttpCheck, ImageSpec, ServiceSpec
+from ragops.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +28,6 @@ ALERTMANAGER_PORT: Final = 9093
 _RULES = "rules"
 _SECRETS = "secrets"
 _LONGEST_SCRAPE = 10  # seconds
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31536000}
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def configuration(settings: ObservabilitySettings, watched: Watched, layout: Lay
     values: dict[str, Any] = {
         "global": {
             "scrape_interval": interval,
-            "scrape_timeout": f"{min(_LONGEST_SCRAPE, seconds(interval))}s",
+            "scrape_timeout": interval if _is_shorter(interval) else f"{_LONGEST_SCRAPE}s",
             "evaluation_interval": interval,
             # For alerts on what has no series, and for remote writes.
             "external_labels": dict(watched.labels),
@@ -146,6 +146,6 @@ def _remote_write(server: RemoteWrite, paths: Mapping[str, str]) -> dict[str, An
     return values
 
 
-def seconds(duration: str) -> int:
-    """Return the seconds of a duration such as 15s."""
-    return int(duration[:-1]) * _UNITS[duration[-1]]
+def _is_shorter(interval: str) -> bool:
+    found = parse_duration(interval)
+    return found is not None and found.total_seconds() < _LONGEST_SCRAPE

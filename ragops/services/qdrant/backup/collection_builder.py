@@ -20,7 +20,7 @@ from ragops.adapters.qdrant.addresses import path_of
 from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant import shard_layout
-from ragops.services.qdrant.cluster.polling import Seen, wait, while_answering
+from ragops.services.qdrant.cluster.polling import Observation, wait, while_answering
 from ragops.services.qdrant.cluster.replicas import missing_copies, start_copy
 from ragops.services.qdrant.cluster.shards import ShardMap
 
@@ -118,7 +118,7 @@ class Builder:
         clients = self.nodes.shard_placement(name).clients
         self.load.update(replica.peer for replica in ShardMap.read(self.nodes.first, name).replicas)
 
-        def look() -> Seen:
+        def look() -> Observation:
             if (view := self._view(self.nodes.first, name)) is not None:
                 for copy in missing_copies(ShardMap.of(view), wanted, sorted(clients), self.load):
                     begun[copy.shard, copy.target] += 1
@@ -132,23 +132,23 @@ class Builder:
 
     def _look(
         self, record: CollectionRecord, name: str, wanted: int, *, counted: bool = True, proven: str = ""
-    ) -> Seen:
+    ) -> Observation:
         """Return what is missing until every node reports every replica as active and counts every point."""
         views = {client.name: self._view(client, name) for client in self.nodes.clients}
         if unheard := [node for node, view in views.items() if view is None]:
-            return Seen(f"{', '.join(unheard)} has no such collection yet", unheard)
+            return Observation(f"{', '.join(unheard)} has no such collection yet", unheard)
         picture = [_picture(view) for view in views.values()]
         for node, view in views.items():
             if missing := _describe_unsettled(ShardMap.of(view or {}), wanted):
-                return Seen(f"{missing}, by {node}", picture)
+                return Observation(f"{missing}, by {node}", picture)
         if not counted or record.points is None:
-            return Seen("")
+            return Observation("")
         counts = {client.name: client.count(name) for client in self.nodes.clients}
         other = {node: count for node, count in counts.items() if count != record.points}
         if not other or (proven and min(counts.values()) >= record.points and self._holds_all(proven, name)):
-            return Seen("")
+            return Observation("")
         found = ", ".join(f"{node} counts {count}" for node, count in other.items())
-        return Seen(f"{found} points, not {record.points}", (picture, counts), counts=True)
+        return Observation(f"{found} points, not {record.points}", (picture, counts), counts=True)
 
     @staticmethod
     def _view(client: HttpClient, name: str) -> dict[str, Any] | None:

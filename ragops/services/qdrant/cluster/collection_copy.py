@@ -20,7 +20,7 @@ from ragops.adapters.qdrant.failures import RequestFailedError, client_error
 from ragops.errors import IntegrityError, RagopsError, UsageError
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.cluster.nodes import addresses, operator_key
-from ragops.services.qdrant.cluster.polling import Seen, wait
+from ragops.services.qdrant.cluster.polling import Observation, wait
 from ragops.services.qdrant.cluster.shards import ShardMap
 from ragops.services.qdrant.shard_layout import EVERY_NODE, EXPECTED, SHARDS_SET, numbers_of
 from ragops.services.qdrant.vector_storage import storage_for, with_storage
@@ -161,7 +161,7 @@ class CollectionCopy:
                 if extra := [point for point, is_missing in page if not is_missing]:
                     self.client.delete(self.target, extra)
 
-    def _look(self, *, optimized: bool = False) -> Seen:
+    def _look(self, *, optimized: bool = False) -> Observation:
         """Return what is missing until every node reports every replica as active, and the copy as optimized."""
         picture: list[object] = []
         for client in self.nodes.clients:
@@ -170,13 +170,15 @@ class CollectionCopy:
             except RagopsError as error:
                 if error.code != "qdrant_not_found":
                     raise
-                return Seen(f"{client.name} has no such collection yet", client.name)
+                return Observation(f"{client.name} has no such collection yet", client.name)
             picture.append((shards, info.get("indexed_vectors_count"), info.get("segments_count")))
             if not shards.settled or shards.fewest_replicas() < self.layout.copies:
-                return Seen(f"not every copy of a shard is active, by {client.name}", picture)
+                return Observation(f"not every copy of a shard is active, by {client.name}", picture)
             if optimized and info.get("status") != "green":
-                return Seen(f"{info.get('indexed_vectors_count')} vectors are indexed, by {client.name}", picture)
-        return Seen("")
+                return Observation(
+                    f"{info.get('indexed_vectors_count')} vectors are indexed, by {client.name}", picture
+                )
+        return Observation("")
 
 
 @contextmanager

@@ -26,9 +26,10 @@ _POLL = 0.2
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One observation: `missing` is what is missing, empty if nothing is; `picture` changes with every progress.
+class Observation:
+    """What servers report at one time: `missing` is what is missing, empty if nothing is.
 
+    `picture` changes with every progress.
     `counts` is set if only the counts differ; `silence` is the error of a node that does not answer.
     """
 
@@ -38,15 +39,15 @@ class Seen:
     silence: UnhealthyError | None = None
 
 
-def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
-    """Observe by `look` until nothing is missing of `name`; a node that does not answer is waited for too.
+def wait(name: str, observe: Callable[[], Observation], *, alone: bool = False) -> None:
+    """Repeat `observe` until nothing is missing of `name`; a node that does not answer is waited for too.
 
     With `alone` it is the only node, and is waited for during half a minute. Raises IntegrityError (counts_differ),
     UnhealthyError (qdrant_shards_inactive, or as the node's), InterruptedRunError.
     """
     picture: object = None
     since = settled = heard = time.monotonic()
-    while (seen := _look(look)).missing:
+    while (seen := _try(observe)).missing:
         now = time.monotonic()
         if seen.silence is None:
             heard = now
@@ -68,11 +69,11 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
 _COUNTS_HINT = "check the recovery point: `ragops backup verify --deep`"
 
 
-def _look(look: Callable[[], Seen]) -> Seen:
+def _try(observe: Callable[[], Observation]) -> Observation:
     try:
-        return look()
+        return observe()
     except UnhealthyError as error:
-        return Seen(error.message, error.message, silence=error)
+        return Observation(error.message, error.message, silence=error)
 
 
 def while_answering(client: HttpClient, work: Callable[[], T]) -> T:

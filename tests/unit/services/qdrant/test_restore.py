@@ -194,9 +194,9 @@ def test_a_wait_goes_on_while_something_changes_and_ends_when_nothing_does() -> 
     looks = iter(range(10_000))
     seen: list[int] = []
 
-    def look() -> polling.Seen:
+    def look() -> polling.Observation:
         seen.append(next(looks))
-        return polling.Seen("0 of 3 copies are active", min(seen[-1], 5))
+        return polling.Observation("0 of 3 copies are active", min(seen[-1], 5))
 
     with pytest.raises(UnhealthyError, match="docs: 0 of 3 copies are active, and nothing has changed for"):
         polling.wait("docs", look)
@@ -232,9 +232,9 @@ def test_the_only_node_is_not_waited_for_as_one_of_several_is(monkeypatch: pytes
     gone = UnhealthyError("qdrant_unreachable", "qdrant cannot be reached", "see `ragops health qdrant`")
     looks = iter(range(10_000))
 
-    def look() -> polling.Seen:
+    def look() -> polling.Observation:
         if next(looks) > 200:
-            return polling.Seen("")
+            return polling.Observation("")
         raise gone
 
     with pytest.raises(UnhealthyError, match="cannot be reached"):
