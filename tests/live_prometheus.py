@@ -6,6 +6,7 @@ PATH (Debian's names too), or from what RAGOPS_TEST_PROMETHEUS_BIN names: a fold
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,12 +24,13 @@ from tests.ports import free_port
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 FACTOR = 60
 LABELS = {"platform": "rag", "environment": "live"}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_YEAR = 365 * 86_400
 _ALERTMANAGER = "route: {receiver: none}\nreceivers: [{name: none}]\n"
 _PROGRAMS = ("node_exporter", "redis_exporter", "postgres_exporter", "alertmanager")
 _DEBIAN = {name: f"prometheus-{name.replace('_', '-')}" for name in _PROGRAMS}
@@ -44,41 +46,57 @@ def program(name: str) -> str:
     return found
 
 
-def shortened(text: str, factor: int = FACTOR) -> str:
-    """Rules whose `for`, windows and offsets are shorter by the factor; names, limits and ages stay."""
+def shortened(text: str, factor: int = FACTOR, longest: int = _YEAR) -> str:
+    """Rules whose `for`, windows and offsets are shorter by the factor; names, limits and ages stay.
 
-    def shorter(match: re.Match[str]) -> str:
-        milliseconds = int(match[2]) * _SECONDS[match[3]] * 1000 // factor
+    No `for` is longer than `longest` seconds.
+    """
+
+    def shorter(match: re.Match[str], longest: int = _YEAR) -> str:
+        milliseconds = min(int(match[2]) * _SECONDS[match[3]] * 1000 // factor, longest * 1000)
         return f"{match[1]}{max(milliseconds, 1)}ms{match[4]}"
 
-    text = re.sub(r"(\n\s+for: )(\d+)([smhd])(\n)", shorter, text)
+    text = re.sub(r"(\n\s+for: )(\d+)([smhd])(\n)", lambda match: shorter(match, longest), text)
     text = re.sub(r"(\[)(\d+)([smhd])(\])", shorter, text)
     return re.sub(r"( offset )(\d+)([smhd])(\b)", shorter, text)
 
 
 @dataclass
 class Watched:
-    """Processes that end with the block, and a Prometheus that scrapes their pages."""
+    """Processes that end with the block, and a Prometheus that scrapes their pages.
+
+    `labels` are those of the platform; `textfiles` is the folder of ragops's own figures. No alert waits for longer
+    than `longest` seconds before it fires.
+    """
 
     folder: Path
+    labels: Mapping[str, str] = field(default_factory=lambda: dict(LABELS))
+    textfiles: Path = field(kw_only=True)
+    longest: int = field(default=_YEAR, kw_only=True)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     notified: str = ""
 
-    @property
-    def textfiles(self) -> Path:
-        return self.folder / "textfiles"
-
     def scrape(self, job: str, targets: Mapping[str, str], path: str = "/metrics", key: str = "") -> None:
         """Scrape these instances, by name; each with host and port."""
-        own = [{"targets": [at], "labels": {**LABELS, "instance": name}} for name, at in targets.items()]
+        own = [{"targets": [at], "labels": {**self.labels, "instance": name}} for name, at in targets.items()]
         made: dict[str, Any] = {"job_name": job, "metrics_path": path, "static_configs": own}
         if job == "node":
             made["honor_labels"] = True
         if key:
             made["authorization"] = {"type": "Bearer", "credentials": key}
         self.jobs.append(made)
+
+    def discover(self, groups: Iterable[Mapping[str, Any]], keys: Mapping[str, str]) -> None:
+        """Scrape what `ragops metrics targets` names, by its file; `keys` open the pages of a job."""
+        for number, group in enumerate(groups):
+            file = self.folder / f"targets-{number}.json"
+            file.write_text(json.dumps([group]))
+            made: dict[str, Any] = {"job_name": f"found-{number}", "file_sd_configs": [{"files": [str(file)]}]}
+            if key := keys.get(group["labels"]["job"]):
+                made["authorization"] = {"type": "Bearer", "credentials": key}
+            self.jobs.append(made)
 
     def federate(self, address: str) -> None:
         """Take all series of another Prometheus, with their labels."""
@@ -124,7 +142,7 @@ class Watched:
 
     def figures(self, values: Mapping[str, float]) -> None:
         """What ragops writes for the textfile collector."""
-        labels = ",".join(f'{key}="{value}"' for key, value in LABELS.items())
+        labels = ",".join(f'{key}="{value}"' for key, value in self.labels.items())
         lines = []
         for name, value in values.items():
             bare, _, more = name.partition("{")
@@ -140,7 +158,7 @@ class Watched:
         rules = self.folder / "rules"
         rules.mkdir()
         for name, text in render_rules().items():
-            (rules / name).write_text(shortened(text))
+            (rules / name).write_text(shortened(text, longest=self.longest))
         # Two samples in a window of five minutes that lasts five seconds; a busy machine takes a second for a page.
         every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
         content: dict[str, Any] = {"global": every, "rule_files": [f"{rules}/*.yml"], "scrape_configs": self.jobs}
@@ -191,9 +209,9 @@ def _answers(url: str) -> bool:
 
 
 @contextmanager
-def watched(folder: Path) -> Iterator[Watched]:
+def watched(folder: Path, **more: Any) -> Iterator[Watched]:
     """One that ends with the block."""
-    made = Watched(folder)
+    made = Watched(folder, **{"textfiles": folder / "textfiles", **more})
     try:
         yield made
     finally:

@@ -239,16 +239,13 @@ def delete(
 
     Example: ragops backup delete latest --dry-run
     """
-    from ragops.operations.backup.commands import delete_request
-    from ragops.operations.backup.delete import delete as operation
+    from ragops.operations.backup.commands import delete_point, delete_request
     from ragops.operations.backup.delete import plan_deletion
     from ragops.units import size
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)
-    repos = session.repositories()
-    request = delete_request(session, point, repository, kept=kept)
-    found = plan_deletion(repos, request)
+    found = plan_deletion(session.repositories(), delete_request(session, point, repository, kept=kept))
     if dry_run:
         _show_deletion(console, found)
         return
@@ -256,9 +253,7 @@ def delete(
         item.require()
     rows = "".join(f"\n  {item.repository}: {size(item.size)}, {item.state}" for item in found)
     console.confirm(f"This deletes recovery point {found[0].point} for good:{rows}", yes=yes)
-    with session.changing():
-        exact = delete_request(session, found[0].point, repository, kept=kept)
-        result = operation(repos, exact, session.locker())
+    result = delete_point(session, found[0].point, repository, kept=kept)
     if not result.failures:
         console.document({"id": found[0].point, "removed": [_deletion_values(item) for item in result.removed]})
     for item in result.removed:

@@ -206,6 +206,18 @@ class Listing:
         """Return the newest backup of a platform that was not down; safety points do not count."""
         return next((point for point in self.points if point.manifest.is_good), None)
 
+    def count(self) -> dict[str, float]:
+        """Return for metrics how many `points` are good, and of the `newest` when it was taken and its `faults`.
+
+        The instant is in seconds of the epoch, absent without one. Newer ones that cannot be read are faults, too.
+        """
+        newest = self.latest()
+        found = {"points": float(sum(point.manifest.is_good for point in self.points))}
+        if newest:
+            found["newest"] = newest.manifest.created.timestamp()
+        faults = newest.find_faults() if newest else ()
+        return found | {"faults": float(len(faults) + len(self.newer_unreadable()))}
+
     def newer_unreadable(self) -> dict[str, RagopsError]:
         """Return why points newer than `latest`, by the times in their ids, cannot be read."""
         newest = self.latest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
     from ragops.services.gateway.configuration import GatewayInputs
+    from ragops.services.spec import ConfigFile
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -85,6 +86,14 @@ class LogTail:
 
     lines: tuple[LogLine, ...]
     follow: Callable[[], Iterator[LogLine]]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a checker of files came to, and the lines that it printed, without the folder of the files."""
+
+    good: bool
+    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -200,6 +209,12 @@ class RuntimeHost(Protocol):
 
     def rotate_logs(self) -> None:
         """Bound the logs, unless the runtime does that by itself."""
+
+    def check_files(self, image: str, command: Sequence[str], files: Sequence[ConfigFile]) -> Judgement | None:
+        """Return what a program of an image, without images of this machine, says of files, the first one named to it.
+
+        They lie in a folder of its own, gone with it. None if the program is not here. Raises RagopsError.
+        """
 
     def doctor_checks(self) -> tuple[Check, ...]:
         """Return doctor's checks of this machine for this runtime."""

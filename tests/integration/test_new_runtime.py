@@ -27,7 +27,16 @@ from ragops.operations.observe.status import status
 from ragops.operations.schedule.boot import refuse_runtime
 from ragops.operations.session import Session
 from ragops.runtimes import registry
-from ragops.runtimes.contract import RUNNING, Difference, ImageState, Instance, LogLine, LogTail, ResourceDescription
+from ragops.runtimes.contract import (
+    RUNNING,
+    Difference,
+    ImageState,
+    Instance,
+    Judgement,
+    LogLine,
+    LogTail,
+    ResourceDescription,
+)
 from ragops.runtimes.facts import RuntimeFacts
 from ragops.runtimes.registry import RegisteredRuntime
 from ragops.services import SERVICES
@@ -129,6 +138,9 @@ class PaperHost:
 
     def read_log(self, service: str, lines: int) -> LogTail:
         return LogTail((LogLine(service, f"{service} is written"),), lambda: iter(()))
+
+    def check_files(self, image: str, command: tuple[str, ...], files: object) -> Judgement:
+        return Judgement(True, (f"{image} was read by {command[0]}",))
 
     def doctor_checks(self) -> tuple[Check, ...]:
         return (Check("paper", Status.OK, "80 g"),)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import ignore_progress
 from ragops.operations.backup import create, point_condition, replicate
+from ragops.operations.backup import delete as deletion
 from ragops.operations.backup import prune as pruning
 from ragops.operations.backup.create import BackupRequest, BackupResult
-from ragops.operations.backup.delete import DeleteRequest
+from ragops.operations.backup.delete import DeleteRequest, DeleteResult
 from ragops.operations.backup.quiesce import pause_writes
-from ragops.operations.records import last_backup
+from ragops.operations.records import figures, last_backup
 from ragops.operations.records.outcomes import record_copies, record_run
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def back_up(
     with session.changing((*LOCKS, "ingest") if quiesce else LOCKS):
         result = record_run(session, lambda: _take(session, request, quiesce, accept_loss, on_progress))
         session.rotate_logs()
+        figures.note_points(session)
         return BackupReport(result, prune_points(session) if prune else None)
 
 
@@ -97,12 +99,24 @@ def protected_points(session: Session) -> frozenset[str]:
 def prune_points(session: Session, *, dry_run: bool = False) -> PruneResult:
     """Remove what `backup.keep` does not keep, never a protected point. The caller holds the lock, unless `dry_run`."""
     rule = session.project.settings.backup.keep
-    return pruning.prune(session.repositories(), rule, session.locker(), protected_points(session), dry_run=dry_run)
+    found = pruning.prune(session.repositories(), rule, session.locker(), protected_points(session), dry_run=dry_run)
+    if not dry_run:
+        figures.note_points(session)
+    return found
 
 
 def delete_request(session: Session, reference: str, repository: str | None, *, kept: bool) -> DeleteRequest:
     """Return the request to delete one recovery point, with the ids that may not go."""
     return DeleteRequest(reference, repository, kept, needed_by_restore(session))
+
+
+def delete_point(session: Session, point: str, repository: str | None, *, kept: bool) -> DeleteResult:
+    """Delete one recovery point by its id, judged once more under the locks. Raises as `plan_deletion`."""
+    with session.changing():
+        request = delete_request(session, point, repository, kept=kept)
+        result = deletion.delete(session.repositories(), request, session.locker())
+        figures.note_points(session)
+    return result
 
 
 @dataclass(frozen=True)
@@ -132,6 +146,7 @@ def copy_points(
         for found in done:
             copies = tuple(place for place in found.places if place.repository in further)
             record_copies(session, BackupResult(found.point, copies))
+        figures.note_points(session)
     return CopyReport(done, failure)
 
 

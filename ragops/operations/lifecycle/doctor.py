@@ -13,6 +13,7 @@ import psutil
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import RagopsError
+from ragops.operations.lifecycle import watch_check
 from ragops.operations.lifecycle.data_guard import refuse_lost_data
 from ragops.operations.repositories import findings
 from ragops.operations.schedule import boot
@@ -58,6 +59,7 @@ def examine(project: Project | None) -> Diagnosis:
         _clock(folder),
         *(findings(project) if project else ()),
         *(_data(project) if project else ()),
+        *(watch_check.findings(project) if project else ()),
         *(boot.finding(project, schedulers()) if project else ()),
     )
     return Diagnosis(checks)

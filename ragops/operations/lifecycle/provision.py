@@ -18,7 +18,7 @@ from ragops.errors import InterruptedRunError, MissingError, RagopsError
 from ragops.operations.cluster.layout_notes import describe_layouts
 from ragops.operations.cluster.rolling_update import roll_cluster
 from ragops.operations.data.model_changes import describe_changes
-from ragops.operations.lifecycle import data_guard
+from ragops.operations.lifecycle import data_guard, watch_check
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
 from ragops.operations.lifecycle.pulumi_state import repair_state
@@ -153,10 +153,13 @@ def provision(
         stack = open_stack(project, secrets)
         restarted = session.host.will_restart()
         session.host.prepare_up(on_step or ignore_progress, lambda: {item.id for item in stack.resources()})
-        _prepare_updates(session, on_step or ignore_progress)
         mark = fingerprint(project, secrets)
+        is_new = not _already_applied(session, mark)
+        if is_new:
+            watch_check.refuse_unreadable(project)
+        _prepare_updates(session, on_step or ignore_progress)
         rolled: tuple[Step, ...] = ()
-        if not _already_applied(session, mark):
+        if is_new:
             rolled = _preview_and_confirm(session, stack, versions, confirm, on_step or ignore_progress)
         report = stack.up(on_step)
         made = changes((*rolled, *report.steps), describe=session.host.describe_resource)

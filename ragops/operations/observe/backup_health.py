@@ -37,17 +37,18 @@ _KEPT_DAYS = 7
 def probe(session: Session) -> ProbeResult:
     """All checks; asks every repository for its list, the first one in any case, the others for a moment."""
     started = time.monotonic()
+    counted: dict[str, float] = {}
     try:
         primary = session.repositories().primary
         listing = primary.list_cached()
-        newest = listing.latest()
+        newest, counted = listing.latest(), listing.count()
         checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
         checks += [*_clock(newest), *_copies(session), *_unreadable(listing), *_untrusted(session, listing)]
         checks += _proof(session, newest)
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
     checks += [_drill(session), *_restore(session), *_kept(session)]
-    return ProbeResult(_NAME, tuple(checks), time.monotonic() - started)
+    return ProbeResult(_NAME, tuple(checks), time.monotonic() - started, counted=counted)
 
 
 def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:

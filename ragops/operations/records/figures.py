@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 FILE = "ragops.prom"
 _FOLDER_MODE = 0o755  # the exporter's user only has to read
+_BACKUP = "backup"
 _STATUSES = {"ok": 0.0, "degraded": 1.0, "down": 2.0}
 _OWN_TOKENS = "ragops-"
 _DAY, _HOUR = 86_400.0, 3600.0
@@ -55,7 +56,15 @@ def is_watched(session: Session) -> bool:
 def note_health(session: Session, health: Health) -> None:
     """Keep what a look at all services found, and write the file."""
     seen = {probe.service: probe.status.value for probe in health.probes}
-    _note(session, health_time=round(time.time(), 3), health=seen)
+    counted = [{"points": probe.counted} for probe in health.probes if probe.service == _BACKUP and probe.counted]
+    _note(session, health_time=round(time.time(), 3), health=seen, **(counted[0] if counted else {}))
+
+
+def note_points(session: Session) -> None:
+    """Keep what the first repository holds, and write the file; of one that cannot be read the last look stays."""
+    if is_watched(session):
+        with contextlib.suppress(RagopsError):
+            _note(session, points=session.repositories().primary.list_cached().count())
 
 
 def note_drift(session: Session, resources: int) -> None:
@@ -118,6 +127,10 @@ def _recovery(session: Session) -> Iterator[Figure]:
     if record:
         ended = datetime.fromisoformat(record.time).timestamp()
         yield "backup_last_run_timestamp_seconds", "When the last run ended.", {}, ended
+    held = observations.read(paths.observations).points
+    yield "backup_points", "Good recovery points in the first repository.", {}, held.get("points")
+    yield "backup_newest_timestamp_seconds", "When the newest of them was taken.", {}, held.get("newest")
+    yield "backup_newest_faults", "Files that the newest lacks, newer ones that are damaged.", {}, held.get("faults")
     yield "backup_max_age_seconds", "backup.max_age_hours of ragops.yaml.", {}, backup.max_age_hours * _HOUR
     if drills:
         restore = drills[-1].restore_seconds or None

@@ -17,7 +17,7 @@ class Observations:
     """Instants are seconds of the epoch, 0 if nothing was looked at yet.
 
     `health` are the statuses of all probes, as words, by name; `drift` is how many resources differed; `scheduled` says
-    of each kind of run whether it is installed.
+    of each kind of run whether it is installed; `points` is what `Listing.count` counted in the first repository.
     """
 
     health_time: float = 0.0
@@ -25,6 +25,7 @@ class Observations:
     drift_time: float = 0.0
     drift: int = 0
     scheduled: Mapping[str, bool] = field(default_factory=dict)
+    points: Mapping[str, float] = field(default_factory=dict)
 
 
 def read(path: Path) -> Observations:

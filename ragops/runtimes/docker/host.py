@@ -16,6 +16,7 @@ from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi import plugin as pulumi_plugin
 from ragops.errors import RagopsError
 from ragops.runtimes.contract import Difference, Instance, LogLine, LogTail
+from ragops.runtimes.docker.containers import checked_files as docker_check
 from ragops.runtimes.docker.containers import data_volume as docker_data
 from ragops.runtimes.docker.containers import reconcile as docker_reconcile
 from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
@@ -31,16 +32,17 @@ from ragops.runtimes.docker.inspect.provisioned import Record
 from ragops.runtimes.docker.names import INSTANCE, SERVICE, describe_resource, resources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ragops.adapters.docker.values import Container, Volume
     from ragops.config.load import Project
-    from ragops.runtimes.contract import ResourceDescription
+    from ragops.runtimes.contract import Judgement, ResourceDescription
     from ragops.runtimes.docker.control import DockerControl
     from ragops.runtimes.docker.gateway import KongAdapter
     from ragops.runtimes.docker.inspect.provisioned import Provisioned
     from ragops.runtimes.docker.runtime import DockerRuntime
     from ragops.services.contract import Check, Endpoint
+    from ragops.services.spec import ConfigFile
 
     OnProgress = Callable[[Progress], None]
 
@@ -204,6 +206,10 @@ class DockerRuntimeHost:
 
     def rotate_logs(self) -> None:
         """Do nothing: Docker bounds them, as each container was made."""
+
+    def check_files(self, image: str, command: Sequence[str], files: Sequence[ConfigFile]) -> Judgement | None:
+        """Run it in a container of its own; None if the image is not here."""
+        return docker_check.check_files(self._docker, self._names, self.image_id(image), command, files)
 
     def doctor_checks(self) -> tuple[Check, ...]:
         """Check engine, plugin, images, disk and ports."""

@@ -14,6 +14,7 @@ from ragops.adapters.logs import follow, read_tail, rotate
 from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
 from ragops.runtimes.contract import RUNNING, Difference, Instance, LogLine, LogTail, ResourceDescription
+from ragops.runtimes.embedded import checked_files
 from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.facts import FACTS
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.config.load import Project
+    from ragops.runtimes.contract import Judgement
     from ragops.runtimes.embedded.gateway import EnvoyAdapter
     from ragops.runtimes.embedded.runtime import EmbeddedRuntime
+    from ragops.services.spec import ConfigFile
 
 _MIN_FREE_GB = 2
 
@@ -177,6 +180,10 @@ class EmbeddedRuntimeHost:
         """Bound the services' logs; cron's backup does it every night."""
         for service in SERVICES:
             rotate(log_path(self._paths.run_dir(service.name), service.name))
+
+    def check_files(self, _image: str, command: Sequence[str], files: Sequence[ConfigFile]) -> Judgement | None:
+        """Run the program of this machine in a temporary folder; None if it is neither there nor on PATH."""
+        return checked_files.check_files(command, files)
 
     def doctor_checks(self) -> tuple[Check, ...]:
         """Check programs, disk, the user for PostgreSQL, and ports."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from ragops.units import size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 _FULL = 0.9  # share of a disk from which on it is reported
@@ -41,12 +41,16 @@ class Check:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """All checks of one service and how long they took, in seconds."""
+    """All checks of one service and how long they took, in seconds.
+
+    `counted` is what it counted on the way, by name, for metrics.
+    """
 
     service: str
     checks: tuple[Check, ...]
     seconds: float
     version: str = ""
+    counted: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:

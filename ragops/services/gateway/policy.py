@@ -147,8 +147,8 @@ class Cors(_Frozen):
 
     origins: tuple[Origin, ...] = ()
     methods: tuple[Method, ...] = ("GET", "POST", "DELETE")
-    headers: tuple[Token, ...] = ("Authorization", "Content-Type", "X-Request-ID")
-    exposed: tuple[Token, ...] = ("X-Request-ID", "Retry-After", "Deprecation", "Sunset", "Link")
+    headers: tuple[Token, ...] = ("Authorization", "Content-Type", "X-Request-ID", "traceparent", "tracestate")
+    exposed: tuple[Token, ...] = ("X-Request-ID", "X-Trace-ID", "Retry-After", "Deprecation", "Sunset", "Link")
     credentials: bool = False
     max_age: int = Field(600, ge=0, le=86400)
 

@@ -393,11 +393,11 @@ def test_a_clients_request_id_is_kept_if_it_is_harmless(gateway: Any) -> None:
 # --- CORS ---------------------------------------------------------------------------------------------------------
 
 
-def _preflight(gateway: Any, origin: str, path: str = API) -> httpx.Response:
+def _preflight(gateway: Any, origin: str, path: str = API, wanted: str = "authorization") -> httpx.Response:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization",
+        "Access-Control-Request-Headers": wanted,
     }
     return gateway.request("OPTIONS", path, token=None, headers=headers)
 
@@ -411,6 +411,17 @@ def test_a_page_of_an_allowed_origin_may_call(gateway: Any, path: str) -> None:
     assert "authorization" in answer.headers["access-control-allow-headers"].lower()
     assert gateway.upstream.seen == []
     assert gateway.request("GET", path, headers={"Origin": ORIGIN}).headers["access-control-allow-origin"] == ORIGIN
+
+
+def test_a_page_may_begin_a_trace_and_read_its_id(gateway: Any) -> None:
+    allowed = _preflight(gateway, ORIGIN, wanted="authorization,traceparent,tracestate").headers
+    names = {name.strip().lower() for name in allowed["access-control-allow-headers"].split(",")}
+    assert {"authorization", "traceparent", "tracestate"} <= names
+    trace = {"Origin": ORIGIN, "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}
+    answer = gateway.request("GET", API, headers=trace)
+    assert gateway.upstream.seen[-1].headers["traceparent"] == trace["traceparent"]
+    exposed = {name.strip().lower() for name in answer.headers["access-control-expose-headers"].split(",")}
+    assert {"x-trace-id", "x-request-id"} <= exposed
 
 
 def test_a_page_sees_why_it_was_refused(gateway: Any) -> None:

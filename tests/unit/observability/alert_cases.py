@@ -254,12 +254,17 @@ REDIS = (
 
 _INFO = s('ragops_info{version="1", runtime="docker"}', flat((1, 400)))
 _TAKEN = "ragops_backup_last_success_timestamp_seconds"
+_NEWEST = "ragops_backup_newest_timestamp_seconds"
 RECOVERY = (
     Case("BackupNeverTaken", (_INFO, s(_TAKEN, "_x180 110000+0x100")), step="10m",
          quiet="1430m", fires="1500m", over="2000m"),
     Case("BackupTooOld", (
         _INFO, s(_TAKEN, turns(0, -28 * HOUR)), s("ragops_backup_max_age_seconds", turns(97200, 97200)))),
     Case("BackupTooOld", (_INFO, s(_TAKEN, turns(-25 * HOUR, -27 * HOUR)))),
+    Case("BackupTooOld", (  # the newest was removed: the one before it counts
+        _INFO, s(_TAKEN, turns(-2 * HOUR, -2 * HOUR)), s(_NEWEST, turns(-2 * HOUR, -27 * HOUR)))),
+    Case("BackupLost", (s(_TAKEN, turns(-2 * HOUR, -2 * HOUR)), s("ragops_backup_points", turns(3, 0)))),
+    Case("BackupDamaged", (s("ragops_backup_points", turns(3, 3)), s("ragops_backup_newest_faults", turns(0, 2)))),
     Case("BackupFailed", (s("ragops_backup_last_run_success", turns(1, 0)),)),
     Case("BackupCopiesMissing", (s("ragops_backup_copies_missing", turns(0, 1, 90)),), fires="80m", over="110m"),
     Case("BackupShrank", (s("ragops_backup_size_bytes", flat((1000, 150), (300, 300))),), step="10m",

@@ -22,7 +22,7 @@ from ragops.operations.records.outcomes import record_copies, record_run
 from ragops.operations.session import Session
 from ragops.recovery.repository import LockRequest
 from ragops.services.contract import ProbeResult, Status
-from tests.backup_helpers import put_point, session_in
+from tests.backup_helpers import folder_of, put_point, session_in, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,6 +118,29 @@ def test_a_line_that_was_half_written_is_no_record(session: Session) -> None:
     assert len(drill_log.read(path)) == 1
     audit.append(path, point="other shape")
     assert len(drill_log.read(path)) == 1
+
+
+# --- what is counted for metrics -------------------------------------------------------------------------------------
+
+
+def test_what_the_repository_holds_is_counted(session: Session) -> None:
+    def counted() -> dict[str, float]:
+        return dict(backup_health.probe(session).counted)
+
+    assert counted() == {"points": 0, "faults": 0}
+    repos, now = session.repositories(), datetime.now(tz=UTC).replace(microsecond=0)
+    old = put_point(repos.primary, repos.signing_key(), sequence=1, created=now - timedelta(days=1))
+    new = put_point(repos.primary, repos.signing_key(), sequence=2, created=now)
+    put_point(repos.primary, repos.signing_key(), sequence=3, created=now, unhealthy=("redis is down",))
+    assert counted() == {"points": 2, "newest": now.timestamp(), "faults": 0}
+    stored(new, "redis/dump.rdb").unlink()
+    assert counted() == {"points": 2, "newest": now.timestamp(), "faults": 1}
+    (folder_of(new) / "manifest.json").write_text("{")
+    assert counted() == {"points": 1, "newest": old.manifest.created.timestamp(), "faults": 1}
+    shutil.rmtree(folder_of(new))
+    assert counted() == {"points": 1, "newest": old.manifest.created.timestamp(), "faults": 0}
+    shutil.rmtree(session.project.paths.root / "backups")
+    assert counted() == {"points": 0, "faults": 0}
 
 
 # --- runs, copies, clock, restores ----------------------------------------------------------------------------------

@@ -64,7 +64,12 @@ def everything(session: Session) -> None:
     _, own = tokens.issue("ragops-operator", "rag", NOW, timedelta(hours=1))
     tokens.save(paths.gateway, (one, own))
     session.cluster_journal().begin(("rebalance",), {})
-    probes = (ProbeResult("redis", (Check("a", Status.DEGRADED, "slow"),), 0.1), ProbeResult("api", (), 0.1))
+    counted = {"points": 3.0, "newest": NOW.timestamp(), "faults": 0.0}
+    probes = (
+        ProbeResult("redis", (Check("a", Status.DEGRADED, "slow"),), 0.1),
+        ProbeResult("api", (), 0.1),
+        ProbeResult("backup", (), 0.1, counted=counted),
+    )
     figures.note_health(session, Health(probes, 0.2))
     figures.note_drift(session, 2)
     figures.note_schedule(session, {"nightly": True})
@@ -89,6 +94,9 @@ def test_each_record_becomes_its_figure(session: Session) -> None:
         "backup_last_run_timestamp_seconds": NOW.timestamp() + 9,
         "backup_last_run_success": 1.0,
         "backup_size_bytes": 4096.0,
+        "backup_points": 3.0,
+        "backup_newest_timestamp_seconds": NOW.timestamp(),
+        "backup_newest_faults": 0.0,
         "drill_restore_duration_seconds": 4.0,
         "drill_data_age_seconds": 7200.0,
         "drift_resources": 2.0,

@@ -79,7 +79,7 @@ _LEVELS = Row(
             "s",
             "How much would be lost with the disk.",
             "take one now: `ragops backup run`.",
-            "time() - ragops_backup_last_success_timestamp_seconds{@}",
+            "time() - (ragops_backup_newest_timestamp_seconds{@} or ragops_backup_last_success_timestamp_seconds{@})",
             red=93600,
             alert="BackupTooOld",
         ),

@@ -20,13 +20,33 @@ _POINTS = (
     ),
     Alert(
         "BackupTooOld",
-        "time() - ragops_backup_last_success_timestamp_seconds"
+        "time() - (ragops_backup_newest_timestamp_seconds or ragops_backup_last_success_timestamp_seconds)"
         f" > {_ON} (ragops_backup_max_age_seconds or {_ON} (0 * {_INFO} + 93600))",
         "5m",
         Severity.CRITICAL,
         "The newest recovery point is {{ $value | humanizeDuration }} old",
         "That is more than `backup.max_age_hours`: so much would be lost with the disk.",
         "backup-too-old",
+        "backup",
+    ),
+    Alert(
+        "BackupLost",
+        f"ragops_backup_points == 0 and {_ON} ragops_backup_last_success_timestamp_seconds",
+        "5m",
+        Severity.CRITICAL,
+        "The repository of {{ $labels.platform }} holds no recovery point any more",
+        "One was taken, and the last look found none: they were removed, or their disk is not mounted.",
+        "backup-lost",
+        "backup",
+    ),
+    Alert(
+        "BackupDamaged",
+        "ragops_backup_newest_faults > 0",
+        "5m",
+        Severity.CRITICAL,
+        "The newest recovery point is not whole",
+        "Files of it are missing or have another size, or its manifest cannot be read.",
+        "backup-lost",
         "backup",
     ),
     Alert(
