@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-observability bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-gateway bench-failover bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-observability bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-gateway bench-failover bench-backup picture pictures clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,10 @@ bench-backup: venv engine  ## recovery points against pg_dump, snapshot download
 
 picture: venv engine  ## docs/status.svg, `ragops status` of a real run
 	$(BIN)/python bench/picture.py
+
+pictures: venv engine  ## docs/panels-*.svg, panels of the dashboards of a real platform in twelve minutes of load and faults
+	$(BIN)/python -m pip install --quiet --group pictures
+	$(BIN)/python bench/panels.py
 
 clean:  ## remove what make has made in this checkout (engine and .ragops/ stay)
 	rm -rf .venv dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -65,14 +65,15 @@ def shortened(text: str, factor: int = FACTOR, longest: int = _YEAR) -> str:
 class Watched:
     """Processes that end with the block, and a Prometheus that scrapes their pages.
 
-    `labels` are those of the platform; `textfiles` is the folder of ragops's own figures. No alert waits for longer
-    than `longest` seconds before it fires.
+    `labels` are those of the platform; `textfiles` is the folder of ragops's own figures. Times of rules are shorter by
+    `factor`, and no alert waits for longer than `longest` seconds before it fires.
     """
 
     folder: Path
     labels: Mapping[str, str] = field(default_factory=lambda: dict(LABELS))
     textfiles: Path = field(kw_only=True)
     longest: int = field(default=_YEAR, kw_only=True)
+    factor: int = field(default=FACTOR, kw_only=True)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
@@ -158,7 +159,7 @@ class Watched:
         rules = self.folder / "rules"
         rules.mkdir()
         for name, text in render_rules().items():
-            (rules / name).write_text(shortened(text, longest=self.longest))
+            (rules / name).write_text(shortened(text, self.factor, self.longest))
         # Two samples in a window of five minutes that lasts five seconds; a busy machine takes a second for a page.
         every = {"scrape_interval": "2s", "scrape_timeout": "2s", "evaluation_interval": "1s"}
         content: dict[str, Any] = {"global": every, "rule_files": [f"{rules}/*.yml"], "scrape_configs": self.jobs}

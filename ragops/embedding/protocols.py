@@ -75,11 +75,14 @@ def headers(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
-def embed_body(spec: ModelSpec, texts: Sequence[str]) -> dict[str, Any]:
-    """Return the JSON of a request for vectors; `texts` have their prefix already. Ollama cuts one that is too long."""
+def embed_body(spec: ModelSpec, texts: Sequence[str], *, cuts: bool = True) -> dict[str, Any]:
+    """Return the JSON of a request for vectors; `texts` have their prefix already.
+
+    Of a text that is too long Ollama reads the beginning, or refuses all of them unless `cuts`.
+    """
     if spec.kind == "openai":
         return {"model": spec.model, "input": list(texts), "encoding_format": "float"}
-    body: dict[str, Any] = {"model": spec.model, "input": list(texts), "truncate": True}
+    body: dict[str, Any] = {"model": spec.model, "input": list(texts), "truncate": cuts}
     body["keep_alive"] = _duration(spec.keep_alive)
     if spec.context is not None:
         body["options"] = {"num_ctx": spec.context}

@@ -31,6 +31,7 @@ _KINDS: dict[Fault, type[RagopsError]] = {
 class ServerEmbedder:
     """Synchronous. `dimensions` are asked of the model if the specification has none.
 
+    `cut` counts the texts of which Ollama read the beginning alone, because they are longer than the model's context.
     `key` returns the key to send, empty for none; `sleep` waits so many seconds when the server is busy.
     """
 
@@ -43,6 +44,7 @@ class ServerEmbedder:
         self.name = spec.space
         self.model = spec.model
         self.passage_prefix = spec.prefixes[1]
+        self.cut = 0
         self._spec = spec
         self._key = key
         self._sleep = sleep
@@ -79,12 +81,29 @@ class ServerEmbedder:
 
     def _ask(self, texts: Sequence[str]) -> list[list[float]]:
         try:
-            answer = self._post(protocols.embed_body(self._spec, texts))
-            vectors = responses.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
+            vectors = self._uncut(texts) if self._spec.kind == "ollama" else self._vectors(texts)
         except ServerError as error:
             raise self._error(error) from error
         self._dimensions = len(vectors[0]) if vectors else self._dimensions
         return vectors
+
+    def _uncut(self, texts: Sequence[str]) -> list[list[float]]:
+        """Ask Ollama, which says nothing of what it cuts: it has to refuse that, and only such a text is cut then."""
+        try:
+            return self._vectors(texts, cuts=False)
+        except ServerError as error:
+            if not error.is_too_long:
+                raise
+        if len(texts) == 1:
+            found = self._vectors(texts)
+            self.cut += 1
+            return found
+        half = len(texts) // 2
+        return [*self._uncut(texts[:half]), *self._uncut(texts[half:])]
+
+    def _vectors(self, texts: Sequence[str], *, cuts: bool = True) -> list[list[float]]:
+        answer = self._post(protocols.embed_body(self._spec, texts, cuts=cuts))
+        return responses.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
 
     def _post(self, body: dict[str, Any]) -> Any:
         """Send a request; a server that is busy or loads the model is waited for as long as a batch may take."""

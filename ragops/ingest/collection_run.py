@@ -78,6 +78,7 @@ class CollectionRun:
 
     def _work(self, job: Any, interrupted: int) -> CollectionReport:
         self.pipeline = pipeline = self._pipeline()
+        cut_before = _cut(self.embedder)
         with self.stages.of("upsert"):
             self.create_points()
             if self.collection.points != self.collection.name:  # it was built again; a build itself has one name
@@ -95,6 +96,9 @@ class CollectionRun:
                 self.rows.touch(plan.touched)
         self._save(pipeline, plan)
         notes = [*self._notes(is_rebuilt, interrupted, repaired), *found.notes]
+        if cut := _cut(self.embedder) - cut_before:
+            what = f"{cut} chunks are longer than the context of {self.embedder.name}: it read the beginning of each"
+            notes.append(f"{what}; set a smaller `chunkSize`, or a larger `context` of the model")
         return self._report(pipeline, plan, found, repaired, notes)
 
     def create_points(self) -> None:
@@ -245,6 +249,11 @@ class CollectionRun:
         failed, chunks = (len(self.pipeline.failed), self.pipeline.chunks) if self.pipeline else (0, 0)
         with contextlib.suppress(RagopsError):  # a lost database must not hide why
             self.rows.end_job(job, status, (0, 0, 0, failed, chunks), words, {})
+
+
+def _cut(embedder: Embedder) -> int:
+    """Return how many texts an embedder has cut as yet; none that does not count them."""
+    return int(getattr(embedder, "cut", 0))
 
 
 def _describe_words(kept: WordModel, wanted: WordModel, command: str) -> str:

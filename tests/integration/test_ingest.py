@@ -599,6 +599,22 @@ def test_refused_texts_never_take_chunks_of_an_earlier_run(world: World) -> None
 
 
 @pytest.mark.fault
+def test_chunks_that_an_embedder_cuts_are_counted_in_a_note(world: World) -> None:
+    class Cutting(HashingEmbedder):
+        cut = 5  # by runs before
+
+        def embed(self, texts: list[str]) -> list[list[float]]:
+            self.cut += sum(len(text) > 60 for text in texts)
+            return super().embed(texts)
+
+    world.write("long.md", "word " * 20)
+    world.write("short.md", "word")
+    embedder = Cutting()
+    (note,) = [one for one in world.run(embedder=embedder).notes if "longer than the context" in one]
+    assert int(note.split()[0]) == embedder.cut - 5 > 0
+    assert not [one for one in world.run(embedder=embedder).notes if "longer than the context" in one]
+
+
 def test_an_embedder_that_refuses_everything_is_at_fault_itself(world: World) -> None:
     fill(world)
     before = world.run()

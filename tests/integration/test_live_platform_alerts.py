@@ -111,7 +111,7 @@ def live(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         made.node_exporter()
         made.alertmanager()
         pages = platform.run("metrics", "targets").json()
-        made.discover(pages, {"qdrant": platform.secrets["qdrant_read_only_key"]})
+        made.discover(pages, {"qdrant": platform.secrets["qdrant_api_key"]})
         made.start()
         yield made
 

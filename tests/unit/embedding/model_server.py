@@ -34,6 +34,7 @@ class ModelServer:
         self.left = threading.Event()
         self.drops = False  # it sends its answers byte by byte
         self.listed: list[str] | None = ["m"]
+        self.context = 1 << 30  # characters; a longer text is cut, or refused as Ollama does
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -47,6 +48,8 @@ class ModelServer:
                     self.send_chat(body)
                     return
                 answer = outer.misbehave(body["input"])
+                if answer is None and not body.get("truncate", True):
+                    answer = outer.refuse_long(body["input"])
                 if answer is None:
                     answer = (200, {}, json.dumps(outer.answer(body["input"])).encode())
                 self.send_whole(*answer)
@@ -107,11 +110,17 @@ class ModelServer:
 
     def answer(self, texts: list[str], vectors: list[Any] | None = None) -> dict[str, Any]:
         """An answer of the protocol, OpenAI's in another order than asked for."""
-        found = [vector(text, self.dimensions) for text in texts] if vectors is None else vectors
+        read = [text[: self.context] for text in texts]
+        found = [vector(text, self.dimensions) for text in read] if vectors is None else vectors
         if self.kind == "ollama":
             return {"model": "m", "embeddings": found}
         rows = [{"object": "embedding", "index": place, "embedding": one} for place, one in enumerate(found)]
         return {"object": "list", "data": rows[::-1], "model": "m"}
+
+    def refuse_long(self, texts: list[str]) -> tuple[int, dict[str, str], bytes] | None:
+        """The refusal of Ollama of a request with a text beyond its context."""
+        is_long = any(len(text) > self.context for text in texts)
+        return self.error(400, "the input length exceeds the context length") if is_long else None
 
     def json(self, texts: list[str], vectors: list[Any]) -> tuple[int, dict[str, str], bytes]:
         return 200, {}, json.dumps(self.answer(texts, vectors)).encode()

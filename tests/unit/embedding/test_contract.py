@@ -122,8 +122,21 @@ def test_what_is_sent(server: ModelServer) -> None:
     assert [len(body["input"]) for body in server.asked] == [4, 1]
     assert server.asked[0]["input"][0] == "search_document: a"
     assert set(server.keys) == {f"Bearer {KEY}"}
-    own = {"keep_alive": -1, "options": {"num_ctx": 2048}, "truncate": True}
+    own = {"keep_alive": -1, "options": {"num_ctx": 2048}, "truncate": False}
     assert own.items() <= server.asked[0].items() if server.kind == "ollama" else not own.keys() & server.asked[0]
+
+
+def test_ollama_is_told_to_refuse_what_it_would_cut_and_what_it_cuts_is_counted() -> None:
+    with ModelServer("ollama") as server:
+        embedder, server.context = served(server, batch_size=8), 30
+        texts = ["short", "x" * 40, "a little longer", "y" * 31, "z"]
+        lengths = [found[0] for found in embedder.embed(texts)]
+        prefix = len(embedder.passage_prefix)
+        assert lengths == [min(prefix + len(text), 30) for text in texts]
+        assert embedder.cut == 2
+        asked = len(server.asked)
+        assert embedder.embed(["short", "z"])
+        assert (embedder.cut, len(server.asked)) == (2, asked + 1), "one request for what fits"
 
 
 @pytest.mark.parametrize(
