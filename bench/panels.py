@@ -3,7 +3,8 @@
 An embedded platform with exporters and a Prometheus with the rules of ragops; twelve minutes of questions, while the
 repository is taken away, Qdrant killed, and Redis. The panels' own expressions are asked by range queries. Needs
 `prometheus`, `node_exporter`, `redis_exporter`, `postgres_exporter`, `alertmanager` on PATH or in the folder that
-RAGOPS_TEST_PROMETHEUS_BIN names, and matplotlib (`pip install --group pictures`). PNG=1 draws for the eye, too.
+RAGOPS_TEST_PROMETHEUS_BIN names, and matplotlib (`pip install --group pictures`). PNG=1 draws for the eye, too;
+DATA=FILE keeps what was measured, and draws it again if the file is there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import json
 import math
 import os
+import pickle
 import random
 import re
 import shutil
@@ -38,7 +40,7 @@ from tests.live_prometheus import Watched, program, watched
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from ragops.services.observability.dashboards.model import Panel
 
@@ -208,21 +210,27 @@ def alerts_of(made: Watched, one: Run) -> list[Span]:
     return sorted(spans, key=lambda span: span.start)
 
 
-def publish(made: Watched, one: Run, names: Sequence[str]) -> None:
-    """Draw all pictures."""
+def measured(made: Watched, one: Run) -> dict[str, Picture]:
+    """All pictures, by name."""
     seconds, alerts = time.time() - one.began, alerts_of(made, one)
     every = {(board.uid, panel.title): panel for board in BOARDS for panel in board.panels}
-    for name in names:
-        title, places = PICTURES[name]
+    found = {}
+    for name, (title, places) in PICTURES.items():
         panels = [(every[place], lines_of(made, every[place], one)) for place in places]
-        picture = Picture(title, panels, one.faults, alerts, seconds)
+        found[name] = Picture(title, panels, one.faults, alerts, seconds)
+    return found
+
+
+def publish(pictures: Mapping[str, Picture]) -> None:
+    for name, picture in pictures.items():
         for suffix in (".svg", ".png") if os.environ.get("PNG") else (".svg",):
             target = (DOCS / name).with_suffix(suffix)
             draw(picture, target)
             print(f"{target.name}: {target.stat().st_size // 1000} kB")
 
 
-def main() -> None:
+def measure() -> dict[str, Picture]:
+    """Bring up the platform, break it, and ask for all panels."""
     folder = Path(tempfile.mkdtemp(prefix="ragops-pictures-"))
     folder.chmod(0o755)
     one = Run(folder / "platform")
@@ -236,12 +244,23 @@ def main() -> None:
                 time.sleep(30)
                 one.began = time.time()
                 break_it(one)
-            publish(made, one, tuple(PICTURES))
+            return measured(made, one)
     except pytest.skip.Exception as missing:
         raise SystemExit(str(missing)) from None
     finally:
         subprocess.run([RAGOPS, "down", "--purge-data", "--yes"], cwd=one.folder, capture_output=True, timeout=300)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    kept = Path(os.environ["DATA"]) if os.environ.get("DATA") else None
+    if kept and kept.exists():
+        publish(pickle.loads(kept.read_bytes()))
+        return
+    pictures = measure()
+    if kept:
+        kept.write_bytes(pickle.dumps(pictures))
+    publish(pictures)
 
 
 if __name__ == "__main__":

@@ -152,6 +152,21 @@ def test_what_up_found_is_written_as_figures(platform: Watched) -> None:
         assert figure in text
 
 
+@pytest.mark.skipif(
+    not (PROGRAM and shutil.which("promtool", path=_PLACES)),
+    reason="not here: promtool (next to prometheus, or on PATH)",
+)
+def test_what_prometheus_would_not_take_is_refused_and_it_runs_on(platform: Watched) -> None:
+    before, section = platform.pids(), platform.settings["observability"]
+    platform.section(**{**section, "scrape_interval": "999999999y"})
+    try:
+        error = platform.run("up", "--yes", "--json", code=2).error
+        assert (error["code"], "promtool says" in error["message"]) == ("observability_refused", True)
+        assert platform.pids() == before
+    finally:
+        platform.section(**section)
+
+
 def test_it_stays_as_it_is_and_can_be_switched_off(platform: Watched) -> None:
     assert platform.run("up", "--json").json()["changes"] == []
     platform.run("drift")

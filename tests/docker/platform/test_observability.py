@@ -141,3 +141,24 @@ def test_health_status_and_drift_show_it(watched: Any) -> None:
     assert {row["state"] for row in rows.values()} == {"running"}
     assert watched.drift() == {}
     assert watched.up() == {}
+
+
+def test_receivers_that_alertmanager_would_not_take_are_refused_before_anything_is_replaced(watched: Any) -> None:
+    file, before = watched.root / "ragops.yaml", watched.inspect("alertmanager")["Id"]
+    text = file.read_text()
+    values = json.loads(text)
+    mail = {"type": "email", "to": "a@b.example", "from": "c@b.example", "smarthost": "mail.example"}
+    values["observability"]["notify"] = [mail]
+    file.write_text(json.dumps(values))
+    try:
+        error = watched.run("up", "--yes", "--json", code=2).error
+        assert error["code"] == "observability_refused"
+        assert "missing port" in error["message"]
+        assert watched.inspect("alertmanager")["Id"] == before
+        checks = watched.json("doctor", code=None)["checks"]
+        found = {one["detail"]: one["status"] for one in checks if one["name"] == "observability"}
+        assert found["promtool takes the configuration of Prometheus"] == "ok"
+        assert "down" in found.values()
+    finally:
+        file.write_text(text)
+    assert watched.up() == {}
