@@ -267,12 +267,13 @@ class Breaker(pybreaker.CircuitBreakerListener):
         old_state: pybreaker.CircuitBreakerState | None,
         new_state: pybreaker.CircuitBreakerState,
     ) -> None:
-        """Log and count it."""
+        """Log and count it; a trial that fails is no further opening, or one long outage would be many."""
         self._changed_at = self._clock.now()
         self._metrics.breaker_state.labels(self.name).set(_LEVEL[new_state.name])
-        self._changes[new_state.name].inc()
-        level = logging.WARNING if new_state.name == pybreaker.STATE_OPEN else logging.INFO
         before = old_state.name if old_state else ""
+        if (before, new_state.name) != (pybreaker.STATE_HALF_OPEN, pybreaker.STATE_OPEN):
+            self._changes[new_state.name].inc()
+        level = logging.WARNING if new_state.name == pybreaker.STATE_OPEN else logging.INFO
         log(
             _LOG, level, "breaker_changed",
             dependency=self.name, before=before, after=new_state.name, reason=self._last_error,

@@ -226,6 +226,23 @@ async def test_changes_are_logged_and_counted(breaker, dependency, clock, metric
     assert value("ragops_api_dependency_calls_total", {"dependency": "qdrant", "outcome": "failed"}) == 5
 
 
+async def test_a_long_outage_is_one_opening(breaker, dependency, clock, metrics):
+    await fail(breaker, dependency, 5)
+    for _ in range(6):
+        clock.move(30)
+        await fail(breaker, dependency, 1)
+    assert breaker.state().state == "open"
+    clock.move(30)
+    dependency.error = None
+    await breaker.call(dependency)
+    value: Callable[..., float | None] = metrics.registry.get_sample_value
+    found = {
+        state: value("ragops_api_breaker_changes_total", {"dependency": "qdrant", "state": state})
+        for state in ("open", "half-open", "closed")
+    }
+    assert found == {"open": 1, "half-open": 7, "closed": 1}
+
+
 async def test_closing_ends_what_runs(breaker, dependency):
     dependency.gate.clear()
     call = asyncio.ensure_future(breaker.call(dependency))
