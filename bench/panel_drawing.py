@@ -69,7 +69,7 @@ def draw(picture: Picture, target: Path) -> None:
     from matplotlib import pyplot
 
     rows, names = -(-len(picture.panels) // 2), list(dict.fromkeys(one.name for one in picture.alerts))
-    strip = 0.32 + 0.17 * (len(names) + 1)
+    strip = 0.35 + 0.18 * (len(names) + len(picture.faults))
     figure = pyplot.figure(figsize=(11, 0.5 + strip + 2.75 * rows), layout="constrained")
     figure.suptitle(picture.title, fontsize=11, fontweight="bold", x=0.01, ha="left")
     grid = figure.add_gridspec(rows + 1, 2, height_ratios=[strip, *[2.6] * rows])
@@ -82,17 +82,29 @@ def draw(picture: Picture, target: Path) -> None:
 
 
 def _strip(axes: Any, picture: Picture, names: Sequence[str]) -> None:
-    """What was done, and below it when each alert fired."""
-    rows = ["done to it", *names]
-    for span in picture.faults:
-        axes.barh(0, span.end - span.start, left=span.start, height=0.8, color="#d4d9df")
-        axes.text(span.start + 3, 0, span.name, va="center", fontsize=8)
+    """What was done, a line for each, and below it when each alert fired."""
+    rows = [f"fault {number}" for number in range(len(picture.faults))] + list(names)
+    for number, span in enumerate(picture.faults):
+        _bar(axes, picture, span, number, "#d4d9df")
     for span in picture.alerts:
-        axes.barh(rows.index(span.name), span.end - span.start, left=span.start, height=0.6, color=_RED)
-    axes.set_yticks(range(len(rows)), rows, fontsize=8)
+        _bar(axes, picture, span, rows.index(span.name), _RED)
+    axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_title("Alerts that fire", fontsize=9, loc="left", pad=3)
+    axes.set_title("What was done (grey), and the alerts that fired (red)", fontsize=9, loc="left", pad=3)
+    axes.spines[["top", "right", "left"]].set_visible(False)
     _time(axes, picture)
+
+
+def _bar(axes: Any, picture: Picture, span: Span, row: int, colour: str) -> None:
+    """A bar with its name before it, in it if there is no room."""
+    axes.barh(row, span.end - span.start, left=span.start, height=0.8, color=colour)
+    is_first = next(one for one in (*picture.faults, *picture.alerts) if one.name == span.name) is span
+    if not is_first:
+        return
+    gap, inside = 0.006 * picture.seconds, span.start < 0.25 * picture.seconds
+    ink = "white" if inside and colour == _RED else _INK
+    place = {"x": span.start + (gap if inside else -gap), "ha": "left" if inside else "right"}
+    axes.text(y=row, s=span.name, va="center", fontsize=8, color=ink, **place)
 
 
 def _panel(axes: Any, panel: Panel, lines: Sequence[Line], picture: Picture) -> None:

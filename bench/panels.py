@@ -3,8 +3,8 @@
 An embedded platform with exporters and a Prometheus with the rules of ragops; twelve minutes of questions, while the
 repository is taken away, Qdrant killed, and Redis. The panels' own expressions are asked by range queries. Needs
 `prometheus`, `node_exporter`, `redis_exporter`, `postgres_exporter`, `alertmanager` on PATH or in the folder that
-RAGOPS_TEST_PROMETHEUS_BIN names, and matplotlib (`pip install --group pictures`). PNG=1 draws for the eye, too;
-DATA=FILE keeps what was measured, and draws it again if the file is there.
+RAGOPS_TEST_PROMETHEUS_BIN names, and matplotlib (`pip install --group pictures`). PNG=FOLDER draws for the eye there,
+too; DATA=FILE keeps what was measured, and draws it again if the file is there.
 """
 
 from __future__ import annotations
@@ -163,6 +163,8 @@ def break_it(one: Run) -> None:
         one.until(2)
         with one.fault("Qdrant killed"):
             one.kill("qdrant")
+            one.until(2.5)
+            one.ragops("health", code=3)
             one.until(4.5)
             one.ragops("up", "--yes")
         one.until(8.5)
@@ -213,20 +215,21 @@ def alerts_of(made: Watched, one: Run) -> list[Span]:
 def measured(made: Watched, one: Run) -> dict[str, Picture]:
     """All pictures, by name."""
     seconds, alerts = time.time() - one.began, alerts_of(made, one)
+    faults = sorted(one.faults, key=lambda span: span.start)
     every = {(board.uid, panel.title): panel for board in BOARDS for panel in board.panels}
     found = {}
     for name, (title, places) in PICTURES.items():
         panels = [(every[place], lines_of(made, every[place], one)) for place in places]
-        found[name] = Picture(title, panels, one.faults, alerts, seconds)
+        found[name] = Picture(title, panels, faults, alerts, seconds)
     return found
 
 
 def publish(pictures: Mapping[str, Picture]) -> None:
     for name, picture in pictures.items():
-        for suffix in (".svg", ".png") if os.environ.get("PNG") else (".svg",):
-            target = (DOCS / name).with_suffix(suffix)
-            draw(picture, target)
-            print(f"{target.name}: {target.stat().st_size // 1000} kB")
+        draw(picture, target := DOCS / f"{name}.svg")
+        print(f"{target.name}: {target.stat().st_size // 1000} kB")
+        if folder := os.environ.get("PNG"):
+            draw(picture, Path(folder) / f"{name}.png")
 
 
 def measure() -> dict[str, Picture]:
@@ -241,7 +244,7 @@ def measure() -> dict[str, Picture]:
         with watched(folder, labels=LABELS, textfiles=figures, factor=1) as made:
             watch(one, made)
             with asking(f"http://127.0.0.1:{one.settings['gateway']['port']}", token):
-                time.sleep(30)
+                time.sleep(10 * MINUTES)  # so that windows of five minutes hold something
                 one.began = time.time()
                 break_it(one)
             return measured(made, one)

@@ -43,7 +43,8 @@ NO_TIMESCALEDB = {("ragops-database", "Size of hypertables"), ("ragops-database"
 WELL = {
     "ragops_info{version=\"1\",runtime=\"embedded\"}": 1,
     "ragops_backup_last_run_success": 1, "ragops_backup_size_bytes": 1000, "ragops_backup_duration_seconds": 3,
-    "ragops_backup_copies_missing": 0, "ragops_backup_max_age_seconds": 26 * HOUR, "ragops_drift_resources": 0,
+    "ragops_backup_copies_missing": 0, "ragops_backup_points": 3, "ragops_backup_newest_faults": 0,
+    "ragops_backup_max_age_seconds": 26 * HOUR, "ragops_drift_resources": 0,
     "ragops_drill_last_run_success": 1, "ragops_drill_duration_seconds": 9, "ragops_drill_data_age_seconds": 60,
     "ragops_drill_restore_duration_seconds": 5, "ragops_schedule_installed{kind=\"nightly\"}": 1,
     "ragops_schedule_last_run_success{kind=\"nightly\"}": 1, "ragops_health_status{service=\"redis\"}": 0,

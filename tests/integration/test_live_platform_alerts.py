@@ -34,6 +34,7 @@ from tests.conftest import write_project
 from tests.integration.test_live_alerts import ends_in
 from tests.integration.test_schedule import line_of, make_table
 from tests.live_prometheus import program, watched
+from tests.loaded_platform import redis_of
 from tests.ports import free_ports
 from tests.small_disk import small_disk
 from tests.waiting import wait_until
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from tests.live_prometheus import Watched
 
 pytestmark = pytest.mark.campaign(of="live alerts", sample=0)
-WAITS = 15
+WAITS, MIB = 15, 1_048_576
 UNHEALTHY, DISK_FULL, DRILL_FAILED = 3, 7, 6
 LABELS = {"platform": "test", "environment": "default"}
 
@@ -103,6 +104,8 @@ def platform(module_workspace: Path, ragops: Any) -> Iterator[Platform]:
     try:
         made.run("up", "--yes")
         made.run("migrate", "up")
+        with redis_of(made.root, ragops) as client:
+            client.set("ballast", os.urandom(4 * MIB))  # a full disk has no room for it
         yield made
     finally:
         ragops("down", "--yes", cwd=made.root)
@@ -229,10 +232,9 @@ def test_the_disk_of_the_repository_is_full(platform: Platform, live: Watched, t
 
 
 def fill(path: Path) -> None:
-    with path.open("wb") as file, pytest.raises(OSError, match="No space left"):
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
         while True:
-            file.write(b"\0" * 1_048_576)
-            file.flush()
+            file.write(bytes(MIB // 16))
 
 
 # --- credentials -----------------------------------------------------------------------------------------------------
@@ -280,7 +282,7 @@ def test_the_token_of_a_consumer_ends_in_three_days(platform: Platform, live: Wa
     ends_in(live, "TokenEnds")
     platform.run("token", "issue", "guest", "--days", "90")
     old = min(platform.run("token", "list", "--json").json()["tokens"], key=lambda token: token["expires"])
-    platform.run("token", "revoke", old["id"], "--yes")
+    platform.run("token", "revoke", old["kid"])
     ends_in(live)
 
 
