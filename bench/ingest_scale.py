@@ -79,7 +79,7 @@ def child(folder: Path) -> None:
 def describe(found: dict[str, Any]) -> str:
     """Return the table."""
     chunks, seconds, told = found["chunks"], found["seconds"], found["told"]
-    lines = ["| part of the time that had passed | said to be left, s | really left, s |", "| --- | --- | --- |"]
+    lines = ["| part of the time that had passed | predicted to be left, s | really left, s |", "| --- | --- | --- |"]
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
         if near := [one for one in told if one[0] >= share * seconds]:
             at, left = near[0]

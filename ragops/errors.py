@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 class RagopsError(Exception):
     """A failure with everything its reader needs.
 
-    `code` is a stable snake_case word for scripts, `message` says what happened, `hint` is the command that mends it,
+    `code` is a stable snake_case word for scripts, `message` states what happened, `hint` is the command that mends it,
     `exit_code` is what the process ends with. None of them may hold a secret.
     """
 

@@ -32,6 +32,7 @@ BANNED = {
     r"(?:tells|told|telling)": "report, return, state",
     r"knows?(?= (?:of|how|that|nothing|no|which|what|about|whether)\b)": "has, records, supports",
     r"speaks?": "use a protocol, be a client of",
+    r"sa(?:ys|id|ying)": "report, state, show, hold, prove",
     rf"where(?= (?:{_CONDITION})\b)": "if, when, unless",
 }
 _PATTERN = re.compile("|".join(rf"(?P<w{n}>\b{word}\b)" for n, word in enumerate(BANNED)), re.IGNORECASE)

@@ -61,7 +61,7 @@ def hold_locks(
     deadline = time.monotonic() + wait
     heard: set[str] = set()
 
-    def said(text: str) -> None:
+    def note(text: str) -> None:
         if text not in heard:  # a run that died left a note for every kind it held
             heard.add(text)
             notice(text)
@@ -70,7 +70,7 @@ def hold_locks(
     with contextlib.ExitStack() as stack:
         try:
             for kind in kinds:
-                stack.enter_context(_one(folder, kind, command, deadline, said))
+                stack.enter_context(_one(folder, kind, command, deadline, note))
         except OSError as error:
             raise explain_os_error(error, f"lock {folder}") from error
         yield  # outside: what the command itself fails with is not about locks
@@ -102,7 +102,7 @@ def _one(folder: Path, kind: str, command: str, deadline: float, notice: Callabl
 
 
 def _leave(note: Path, command: str) -> None:
-    """Say who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
+    """Record who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
     since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
         _file(note).write(LockHolder(socket.gethostname(), os.getpid(), command, since, format_mark()))

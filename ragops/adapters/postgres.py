@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 
-# What the client says when a connection that stood is gone.
+# What the client reports when a connection that stood is gone.
 _BROKEN = ("the connection is closed", "the connection is lost", "consuming input failed", "sending query failed")
 
 _LOGIN = "database_login_refused"
@@ -72,7 +72,7 @@ def connect(
 ) -> Connection:
     """Log in; all times in seconds, 0 means no limit for the last two. `settings` win over those of the database.
 
-    Raises RagopsError as `translate_errors` says; a dead peer is noticed within about 30 seconds.
+    Raises RagopsError as `translate_errors`; a dead peer is noticed within about 30 seconds.
     """
     options = f"-c statement_timeout={_milliseconds(statement_timeout)} -c lock_timeout={_milliseconds(lock_timeout)}"
     options += "".join(f" -c {name}={value}" for name, value in (settings or {}).items())
@@ -124,21 +124,21 @@ def translate_errors(subject: str = "the database") -> Iterator[None]:
 
 def translate(error: psycopg.Error, subject: str = "the database") -> RagopsError:
     """Return the RagopsError of `error`; never holds data of a row, since servers quote passwords in details."""
-    said = " ".join((error.diag.message_primary or str(error)).split())  # libpq writes lines and tabs
+    reason_text = " ".join((error.diag.message_primary or str(error)).split())  # libpq writes lines and tabs
     state = error.sqlstate or ""
     if state.startswith(_LOST) or _is_broken(error):
         return UnhealthyError(
             "database_connection_lost",
-            f"{subject}: the connection was lost: {said}",
+            f"{subject}: the connection was lost: {reason_text}",
             "check the server with `ragops health timescaledb`, then run the command again; it resumes",
         )
     if state == _NO_MEMORY and "max_locks_per_transaction" in (error.diag.message_hint or ""):
-        return UnhealthyError("database_out_of_locks", f"{subject}: {said}: too many locks at once", _MORE_LOCKS)
+        return UnhealthyError("database_out_of_locks", f"{subject}: {reason_text}: too many locks at once", _MORE_LOCKS)
     if state:
-        return _by_state(state, said, subject)
+        return _by_state(state, reason_text, subject)
     if isinstance(error, psycopg.OperationalError):
-        return _refused(said, subject)
-    return RagopsError("database_error", f"{subject}: {said}")
+        return _refused(reason_text, subject)
+    return RagopsError("database_error", f"{subject}: {reason_text}")
 
 
 def is_password_refused(error: RagopsError) -> bool:
@@ -150,21 +150,21 @@ def _is_broken(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.OperationalError) and any(words in str(error) for words in _BROKEN)
 
 
-def _refused(said: str, subject: str) -> RagopsError:
-    if "FATAL:" in said:
-        reason = said.rsplit("FATAL:", 1)[1].strip()
+def _refused(reason_text: str, subject: str) -> RagopsError:
+    if "FATAL:" in reason_text:
+        reason = reason_text.rsplit("FATAL:", 1)[1].strip()
         for words, kind, code, hint in _REFUSALS:
             if words in reason:
                 return kind(code, f"{subject}: login refused: {reason}", hint)
         return UnhealthyError("database_refused", f"{subject}: {reason}", "see its log: ragops logs timescaledb")
-    if "no password supplied" in said:
+    if "no password supplied" in reason_text:
         return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", _OLD_VALUE)
     hint = "is it running? `ragops status`; start it: `ragops up`"
-    return UnhealthyError("database_unreachable", f"cannot reach {subject}: {said}", hint)
+    return UnhealthyError("database_unreachable", f"cannot reach {subject}: {reason_text}", hint)
 
 
-def _by_state(state: str, said: str, subject: str) -> RagopsError:
-    message = f"{subject}: {said} (SQLSTATE {state})"
+def _by_state(state: str, reason_text: str, subject: str) -> RagopsError:
+    message = f"{subject}: {reason_text} (SQLSTATE {state})"
     match state:
         case "53100":
             return MissingError("disk_full", message, "free or add disk space for the database, then run it again")

@@ -1,6 +1,6 @@
 """The identity of a process, by which others can see whether it still runs.
 
-A pid alone does not say: after a reboot, or some days of a busy machine, another process has it.
+A pid alone does not prove it: after a reboot, or some days of a busy machine, another process has it.
 """
 
 from __future__ import annotations

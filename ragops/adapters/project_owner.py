@@ -16,7 +16,7 @@ import ragops
 from ragops.errors import MissingError, UsageError
 
 _STATE = ".ragops"
-# What a shell of root says about root: it would lead the owner's command to root's files.
+# What a shell of root holds of root: it would lead the owner's command to root's files.
 _OF_ROOT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "MAIL")
 
 

@@ -89,8 +89,8 @@ def translate_errors(subject: str = "redis") -> Iterator[None]:
 
 def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
     """Return the RagopsError of `error`."""
-    said = str(error).strip() or type(error).__name__
-    if isinstance(error, redis.AuthenticationError) or said.startswith(("WRONGPASS", "NOAUTH")):
+    reason = str(error).strip() or type(error).__name__
+    if isinstance(error, redis.AuthenticationError) or reason.startswith(("WRONGPASS", "NOAUTH")):
         return RagopsError(
             "redis_login_refused",
             f"{subject} refuses the login",
@@ -98,12 +98,12 @@ def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
         )
     for words, kind, code, hint in _REFUSALS:
         # The client cuts the leading word off if it has a class of its own for it.
-        if words in said or words == _leading_word(error):
-            return kind(code, f"{subject}: {said}", hint)
+        if words in reason or words == _leading_word(error):
+            return kind(code, f"{subject}: {reason}", hint)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         hint = "is it running? `ragops status`; start it with `ragops up`"
-        return UnhealthyError("redis_unreachable", f"cannot reach {subject}: {said}", hint)
-    return RagopsError("redis_error", f"{subject}: {said}", _LOOK)
+        return UnhealthyError("redis_unreachable", f"cannot reach {subject}: {reason}", hint)
+    return RagopsError("redis_error", f"{subject}: {reason}", _LOOK)
 
 
 def _leading_word(error: redis.RedisError) -> str:

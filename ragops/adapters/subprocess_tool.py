@@ -67,9 +67,9 @@ def read_tool_output(
 class ToolOutput:
     """The output of a running tool, as a stream that ends only if the tool ends well."""
 
-    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], limit: float, name: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], stderr: IO[bytes], limit: float, name: str) -> None:
         self._process = process
-        self._said = said
+        self._stderr = stderr
         self._name = name
         self._limit = limit
         self._deadline = time.monotonic() + limit
@@ -86,7 +86,7 @@ class ToolOutput:
         if block := os.read(pipe.fileno(), size):
             return block
         _wait(self._process, max(_POLL, self._deadline - time.monotonic()), self._name)
-        _check_exit(self._process, self._said, self._name)
+        _check_exit(self._process, self._stderr, self._name)
         return b""
 
 
@@ -98,12 +98,12 @@ def streamed_tool(
 
     It may take `limit` seconds in all. Raises MissingError (tool_missing).
     """
-    with tempfile.TemporaryFile() as said:
-        process = _start(arguments, environment, None, subprocess.PIPE, said)
+    with tempfile.TemporaryFile() as stderr:
+        process = _start(arguments, environment, None, subprocess.PIPE, stderr)
         try:
             if process.stdout is not None:
                 _widen(process.stdout.fileno())
-            yield ToolOutput(process, said, limit, name or _name(arguments))
+            yield ToolOutput(process, stderr, limit, name or _name(arguments))
         finally:
             _end(process)
             if process.stdout is not None:
@@ -114,12 +114,12 @@ class StdinProcess:
     """A running tool with a pipe to its stdin."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], limit: float, name: str
+        self, process: subprocess.Popen[bytes], printed: IO[bytes], stderr: IO[bytes], limit: float, name: str
     ) -> None:
         self._process = process
         self._limit = limit
         self._printed = printed
-        self._said = said
+        self._stderr = stderr
         self._name = name
         self._closed = threading.Event()
 
@@ -157,7 +157,7 @@ class StdinProcess:
         while not self._closed.wait(_POLL):
             cancellation.check()
         _wait(self._process, self._limit, self._name)
-        _check_exit(self._process, self._said, self._name)
+        _check_exit(self._process, self._stderr, self._name)
         return _text(self._printed)
 
 
@@ -170,13 +170,13 @@ def piped_tool(
     It may take `limit` seconds for each block that it is given, and as long again once it has all. Raises MissingError.
     """
     name = name or _name(arguments)
-    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
-        process = _start(arguments, environment, subprocess.PIPE, printed, said)
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as stderr:
+        process = _start(arguments, environment, subprocess.PIPE, printed, stderr)
         try:
             if process.stdin is not None:
                 os.set_blocking(process.stdin.fileno(), False)
                 _widen(process.stdin.fileno())
-            yield StdinProcess(process, printed, said, limit, name)
+            yield StdinProcess(process, printed, stderr, limit, name)
         finally:
             _end(process)
             if process.stdin is not None:
@@ -199,14 +199,14 @@ def _tool(
     stdin: IO[bytes] | None,
     stdout: IO[bytes] | None,
 ) -> Iterator[None]:
-    with tempfile.TemporaryFile() as said:
-        process = _start(arguments, environment, stdin, stdout, said)
+    with tempfile.TemporaryFile() as stderr:
+        process = _start(arguments, environment, stdin, stdout, stderr)
         try:
             yield
             _wait(process, limit, name)
         finally:
             _end(process)
-        _check_exit(process, said, name)
+        _check_exit(process, stderr, name)
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
@@ -239,7 +239,7 @@ def _start(
     environment: Mapping[str, str],
     stdin: IO[bytes] | int | None,
     stdout: IO[bytes] | int | None,
-    said: IO[bytes],
+    stderr: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     try:
         return spawn(
@@ -247,7 +247,7 @@ def _start(
             environment,
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout or subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
         )
     except OSError as error:
         raise MissingError(
@@ -260,9 +260,9 @@ def timeout_error(name: str, limit: float) -> RagopsError:
     return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 
-def _check_exit(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
+def _check_exit(process: subprocess.Popen[bytes], stderr: IO[bytes], name: str) -> None:
     if process.returncode != 0:
-        raise _failed(name, process.returncode, _text(said).strip())
+        raise _failed(name, process.returncode, _text(stderr).strip())
 
 
 def _text(stream: IO[bytes]) -> str:
@@ -272,16 +272,16 @@ def _text(stream: IO[bytes]) -> str:
 
 def killed_error(name: str, number: int) -> RagopsError:
     """Return the error of a tool that was ended by the signal `number`, which is no fault of its data."""
-    hint = "was there too little memory? the kernel's log says it (`dmesg`); run it again"
+    hint = "was there too little memory? the kernel's log shows it (`dmesg`); run it again"
     return RagopsError("tool_killed", f"{name} was ended by signal {number}", hint)
 
 
-def _failed(name: str, code: int, said: str) -> RagopsError:
+def _failed(name: str, code: int, stderr: str) -> RagopsError:
     if code in (-signal.SIGKILL, -signal.SIGTERM):
         return killed_error(name, -code)
-    if "No space left on device" in said:
+    if "No space left on device" in stderr:
         return MissingError("disk_full", f"{name}: no space left on the device", "free some space, then run it again")
-    return RagopsError("tool_failed", f"{name} ended with {code}: {said[-_QUOTED:]}")
+    return RagopsError("tool_failed", f"{name} ended with {code}: {stderr[-_QUOTED:]}")
 
 
 def _name(arguments: Sequence[str]) -> str:

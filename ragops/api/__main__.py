@@ -28,7 +28,7 @@ _LOG = logging.getLogger("ragops.api")
 
 
 def main(arguments: list[str]) -> int:
-    """Serve; the exit code says whether it could."""
+    """Serve; the exit code states whether it could."""
     logs.configure()
     if len(arguments) != 1:
         logs.log(_LOG, logging.ERROR, "usage", usage="python -m ragops.api CONFIG.json")

@@ -17,7 +17,7 @@ def _now() -> datetime:
 
 @dataclass(frozen=True)
 class Clock:
-    """`now` is the date, for what people and other machines say; `monotonic` are seconds, for everything measured."""
+    """`now` is the date, for what people and other machines state; `monotonic` are seconds, for everything measured."""
 
     now: Callable[[], datetime] = _now
     monotonic: Callable[[], float] = time.monotonic

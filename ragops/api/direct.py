@@ -62,7 +62,7 @@ class Direct:
 
 
 def _is_json_alone(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Whether a request says that it is JSON, and does not ask for events."""
+    """Whether a request states that it is JSON, and does not ask for events."""
     kind = None
     for name, value in headers:
         if name == b"content-type" and kind is None:

@@ -183,7 +183,7 @@ class Embedders:
         return self.all[name]
 
     async def _look_up(self, collection: str) -> MadeWith | None:
-        """Return what the database says, at most some seconds old; what it said last if it does not answer."""
+        """Return what the database reports, at most some seconds old; its last answer if it does not answer."""
         known = self._known.get(collection)
         now = self._clock.monotonic()
         if self._database is None or (known and now - known.seen < _FRESH_SECONDS):

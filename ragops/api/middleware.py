@@ -80,7 +80,7 @@ class RequestLogging:
             _LOG.exception("request_failed")
             if status:
                 raise
-            detail = "the service failed; its log says why under this request's id"
+            detail = "the service failed; its log has the reason under this request's id"
             await ApiError(500, "internal_error", detail).response()(scope, receive, send_with_id)
         finally:
             self._record(scope, status, self._clock.monotonic() - started)

@@ -74,7 +74,7 @@ class Entry:
 class QueryLog:
     """A bounded queue and one task that empties it; what does not fit is dropped and counted.
 
-    While `read_only` says that nothing may be written, rows wait in the queue.
+    While `read_only` states that nothing may be written, rows wait in the queue.
     """
 
     def __init__(

@@ -91,7 +91,7 @@ def _searchable(text: str) -> str:
 
 
 def _all_words(text: str) -> set[str]:
-    """Return the words of a passage, those that say nothing too: a question may have no others."""
+    """Return the words of a passage, those without a meaning too: a question may have no others."""
     return {*_words(text), *map(_stem, _NOT_A_WORD.sub(" ", text).casefold().split())}
 
 

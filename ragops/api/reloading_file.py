@@ -23,7 +23,7 @@ _SECONDS = 1.0
 class ReloadingFile(Generic[T]):
     """The parsed content of a file; `empty` if there is none.
 
-    A file that cannot be parsed (ValueError) changes nothing: the last good content stays, and the log says so.
+    A file that cannot be parsed (ValueError) changes nothing: the last good content stays, and the log has the reason.
     """
 
     def __init__(self, path: Path, parse: Callable[[bytes], T], empty: T, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""One question to one collection: by vector and words as the settings say, and what is left of the answer."""
+"""One question to one collection: by vector and words as the settings are, and what is left of the answer."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ class RefreshRequest(_Request):
 
 
 class Passage(BaseModel):
-    """A piece of a document. `score` orders the passages of one answer and says nothing across questions.
+    """A piece of a document. `score` orders the passages of one answer and means nothing across questions.
 
     It is the sum of weighted reciprocal ranks in hybrid search, the cosine of the angle between the vectors in dense
     search, the BM25 weight of common words in sparse search.

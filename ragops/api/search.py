@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MOST_COLLECTIONS, _AT_ONCE = 50, 4  # of a question to all of them
 DEPTH = 200  # passages that v2 groups by document: pages end after them
-_DIGEST = 6  # bytes of a hash in a cursor: enough to tell DEPTH documents apart
+_DIGEST = 6  # bytes of a hash in a cursor: enough to distinguish DEPTH documents
 
 
 @dataclass(frozen=True)

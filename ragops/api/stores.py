@@ -37,7 +37,7 @@ _DATABASE_SECONDS = 3.0
 _RECONNECT_SECONDS = 0.3
 _PREFIX = "ragops:answers:"
 _CHANGE = f"{_PREFIX}@change"  # another value after each change: every process that answers sees that there was one
-# A living database says by these that `ragops migrate up` has not been run yet.
+# A living database reports by these that `ragops migrate up` has not been run yet.
 _NO_SCHEMA = (
     psycopg.errors.UndefinedTable,
     psycopg.errors.InvalidSchemaName,

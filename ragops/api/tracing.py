@@ -85,7 +85,7 @@ class Tracing:
 
     @contextmanager
     def request(self, name: str, attributes: Mapping[str, str], carried: TraceContext) -> Iterator[Span]:
-        """Record a request, as a part of the trace that it is said to belong to."""
+        """Record a request, as a part of the trace that it claims to belong to."""
         carrier = {"traceparent": carried.parent, "tracestate": carried.state}
         parent = _PROPAGATOR.extract(carrier) if carried.parent else None
         started = self._tracer.start_as_current_span(

@@ -229,7 +229,7 @@ def delete(
     ],
     repository: From = None,
     kept: Annotated[bool, typer.Option("--kept", help="Also one that is marked keep.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and what would not.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would go, and what would not.")] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
 ) -> None:

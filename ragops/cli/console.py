@@ -161,7 +161,7 @@ class Console:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def message(self, text: str) -> None:
-        """Say something to the person, unless they asked for quiet."""
+        """Show a message to the person, unless they asked for quiet."""
         if not self.quiet:
             with contextlib.suppress(OSError):  # a closed stderr is no reason to leave a change half done
                 _write(printable(complete_commands(text)), stream=sys.stderr)
@@ -181,7 +181,7 @@ class Console:
             *([f"  → {printable(complete_commands(error.hint))}"] if error.hint else []),
         ]
         lines = [f"{label}: {words[0]}", *words[1:]]
-        with contextlib.suppress(OSError):  # the exit code says it too
+        with contextlib.suppress(OSError):  # the exit code states it too
             _write("\n".join(lines), stream=sys.stderr)
 
     # --- questions ----------------------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def _call(arguments: list[str]) -> int:
 
 
 def _unexpected(failure: Exception, arguments: Sequence[str]) -> RagopsError:
-    """Typer's own usage errors as ours; anything else is a fault of ragops and says so."""
+    """Typer's own usage errors as ours; anything else is a fault of ragops and is reported as one."""
     if hasattr(failure, "format_message"):
         context = getattr(failure, "ctx", None)
         command = context.command_path if context else "ragops"

@@ -59,7 +59,7 @@ def up(
 def status(context: typer.Context) -> None:
     """Show which migrations are applied.
 
-    Says as well what the server can do: community, apache or postgresql. Exits with 3 if objects that applied
+    Shows as well what the server can do: community, apache or postgresql. Exits with 3 if objects that applied
     migrations have made are missing.
 
     Example: ragops migrate status
@@ -71,7 +71,7 @@ def status(context: typer.Context) -> None:
     session = current.session()
     result = migrate.status(session.endpoint(_SERVICE))
     current.console.document(result)
-    if current.console.as_json:  # the document says what is missing
+    if current.console.as_json:  # the document states what is missing
         raise typer.Exit(ExitCode.UNHEALTHY if result.missing else ExitCode.DONE)
     rows = [
         (f"{row.version:03}", row.name, row.state.value, f"{row.applied_at:%Y-%m-%d %H:%M}" if row.applied_at else "-")

@@ -35,7 +35,7 @@ Identity = Annotated[
 def list_points(context: typer.Context, repository: From = None) -> None:
     """List the recovery points of all repositories, newest first.
 
-    COPIES says in how many of them each is whole.
+    COPIES states in how many of them each is whole.
 
     Example: ragops backup list
     """
@@ -153,7 +153,7 @@ def verify(
     """Check signature, sizes and checksums of a recovery point.
 
     Needs no identity and no engine, unless --deep asks for both: then each engine restores its parts into a place of
-    their own, compares the counts and removes them; what was not restored is said. Exits with 6 if it is damaged.
+    their own, compares the counts and removes them; what was not restored is reported. Exits with 6 if it is damaged.
 
     Example: ragops backup verify latest --deep
     """

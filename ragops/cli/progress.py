@@ -187,7 +187,7 @@ class _Bars:
         self._lock = threading.Lock()
 
     def show(self, progress: Progress) -> None:
-        """Move the part's bar; without a total it only says that it moves."""
+        """Move the part's bar; without a total it only shows that it moves."""
         with self._lock:
             if progress.resource not in self._tasks:
                 self._tasks[progress.resource] = self._shown.add_task("", total=None, name=one_line(progress.resource))

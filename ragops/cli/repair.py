@@ -22,13 +22,13 @@ def repair(
     service: Annotated[
         str, typer.Argument(metavar="SERVICE", autocompletion=completion.repairable, help="The service: redis.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be lost, put nothing in place.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be lost, put nothing in place.")] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Repair damaged data, on a copy first.
 
-    The engine's own checker cuts the copy at the first fault, and a scratch server reads it. What is lost is said in
+    The engine's own checker cuts the copy at the first fault, and a scratch server reads it. What is lost is shown in
     seconds and bytes before anything is put in place; the damaged data are kept.
 
     Example: ragops repair redis

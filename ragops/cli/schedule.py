@@ -195,7 +195,7 @@ def scheduled(context: typer.Context) -> None:
 
 
 def _known_secrets(project: Project) -> tuple[str, ...]:
-    """Return what no ping may hold; a file that cannot be read fails the steps, which then say so."""
+    """Return what no ping may hold; a file that cannot be read fails the steps, which then report it."""
     from ragops.config import secrets
     from ragops.errors import RagopsError
 

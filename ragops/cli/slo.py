@@ -70,7 +70,7 @@ def _words(found: ServiceLevels) -> str:
     window = found.windows[-1]
     goal = f"{found.objective:.2%}"
     if window.availability is None or window.budget is None:
-        return f"No request was counted in {window.days} days: nothing can be said about {goal}."
+        return f"No request was counted in {window.days} days: nothing is known about {goal}."
     verdict = "holds" if window.availability >= found.objective else "misses"
     left = window.budget.left
     spent = (

@@ -58,7 +58,7 @@ class _Source:
     readable: bool = True
 
     def fail(self, where: str, message: str) -> None:
-        """Note that nothing can be said about the values."""
+        """Note that nothing is known about the values."""
         self.problems.append(Problem(where, "", message))
         self.readable = False
 

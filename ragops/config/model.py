@@ -1,4 +1,4 @@
-"""Settings: what ragops.yaml says, composed from the services' own settings."""
+"""Settings: the values of ragops.yaml, composed from the services' own settings."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _written(values: Mapping[str, Any], lines: Mapping[Key, str], key: Key, runt
         if not isinstance(found, dict) or part not in found:
             return
         found = found[part]
-    if found in (None, "", {}):  # says nothing
+    if found in (None, "", {}):  # no value
         return
     below = [(*key, name) for name in found] if isinstance(found, dict) else [key]
     why = _ignored(runtime).get(".".join(map(str, key)))

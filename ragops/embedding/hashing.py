@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_DIMENSIONS = 384
 _WORD = re.compile(r"\w+")
-# Words that are in every English text tell none from another; a text of nothing else keeps them.
+# Words that are in every English text distinguish no text from another; a text of nothing else keeps them.
 _COMMON_WORDS = (
     "a about after all also an and any are as at be because been before being but by can could did do does for from had"
     " has have he her here his how i if in into is it its just like may me might more most my no not of on once only or"
@@ -30,7 +30,7 @@ _COMMON_WORDS = (
 )
 _COMMON = frozenset(_COMMON_WORDS.split())
 _ENDINGS = re.compile(r"(?<=\w{3})(?:ies|ying|ing|ed|es|s|y|e)$")
-_PAIR_WEIGHT = 0.5  # a pair of words says more than one, but seldom comes again
+_PAIR_WEIGHT = 0.5  # a pair of words means more than one, but seldom comes again
 
 
 class HashingEmbedder:
@@ -63,7 +63,7 @@ def is_common(word: str) -> bool:
 
 
 def stems(text: str) -> list[str]:
-    """Return the stems of the words that say something, in their order; of all words if none does."""
+    """Return the stems of the words that carry a meaning, in their order; of all words if none does."""
     tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
     return [strip_ending(word) for word in tokens if word not in _COMMON] or tokens
 
@@ -75,7 +75,7 @@ def strip_ending(word: str) -> str:
 
 
 def _features(text: str) -> Iterator[str]:
-    """Stems of the tokens that say something, and pairs of neighbours among them."""
+    """Stems of the tokens that carry a meaning, and pairs of neighbours among them."""
     significant = stems(text)
     if not significant:
         yield text.strip()

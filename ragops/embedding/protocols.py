@@ -41,7 +41,7 @@ class Fault(Enum):
 
 
 class ServerError(Exception):
-    """A call of a server of models failed; its text holds neither key nor address. `wait` in seconds, if it said so."""
+    """A call of a model server failed; its text holds neither key nor address. `wait`: seconds, if it asks for them."""
 
     def __init__(self, fault: Fault, text: str, wait: float | None = None) -> None:
         super().__init__(text)

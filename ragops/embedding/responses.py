@@ -90,7 +90,7 @@ def read_vectors(kind: str, answer: Any, count: int, dimensions: int | None) -> 
 
 
 def has_model(kind: str, answer: Any, model: str) -> bool:
-    """Return whether a list of models has `model`, or says nothing of it: llama.cpp takes any name for its only one."""
+    """Return whether a list of models has `model`, or does not list it: llama.cpp takes any name for its only one."""
     rows = _value(answer, "data" if kind == "openai" else "models")
     if not isinstance(rows, list) or any(_value(row, "owned_by") == "llamacpp" for row in rows):
         return True
@@ -178,7 +178,7 @@ def _text(value: Any) -> str:
 
 
 def _error_text(content: bytes, key: str) -> str:
-    """Return what the server says, without the key; empty if it says nothing that can be read."""
+    """Return what the server reports, without the key; empty if there is nothing that can be read."""
     try:
         values = json.loads(content)
         found = next(values[name] for name in ("error", "message", "detail") if values.get(name))

@@ -88,7 +88,7 @@ class ServerEmbedder:
         return vectors
 
     def _uncut(self, texts: Sequence[str]) -> list[list[float]]:
-        """Ask Ollama, which says nothing of what it cuts: it has to refuse that, and only such a text is cut then."""
+        """Ask Ollama, which does not report what it cuts: it has to refuse that, and only such a text is cut then."""
         try:
             return self._vectors(texts, cuts=False)
         except ServerError as error:

@@ -23,7 +23,7 @@ CHAT_CONTEXT, CHAT_TOKENS = 8192, 1024
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
 KeepAlive = Annotated[str, StringConstraints(pattern=r"^-?\d+(\.\d+)?(ms|s|m|h)?$")]
 Kind = Literal["hashing", "static", "ollama", "openai"]
-# What the authors of these families say that questions and passages begin with.
+# What the authors of these families have that questions and passages begin with.
 _PREFIXES = (
     (re.compile(r"(?:^|[/_-])nomic-embed-text"), ("search_query: ", "search_document: ")),
     (re.compile(r"(?:^|[/_-])e5-(?!.*instruct)(?:small|base|large)"), ("query: ", "passage: ")),

@@ -79,7 +79,7 @@ class StaticEmbedder:
 
 
 def _significant(text: str) -> str:
-    """Return the words of a text that say something, in lower case; all of them if none does."""
+    """Return the words of a text that carry a meaning, in lower case; all of them if none does."""
     found = _MARK.sub(" ", _LINK.sub(r"\1", _URL.sub(" ", text))).lower().split()
     return " ".join([word for word in found if not is_common(word)] or found) or text
 

@@ -57,7 +57,7 @@ class CollectionRun:
     layout: ShardLayout | None = None
 
     def run(self) -> CollectionReport:
-        """Do it under the collection's lock. Raises RagopsError; the job row says so as well."""
+        """Do it under the collection's lock. Raises RagopsError; the job row has it as well."""
         self.rows.lock(self.collection)
         try:
             self.collection = self.rows.current(self.collection)  # until now another run may have switched its points

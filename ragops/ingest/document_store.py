@@ -26,7 +26,7 @@ _PAGE = 1000
 
 
 class DocumentStore(JobStore):
-    """All statements of an ingestion; every method raises RagopsError as `adapters.postgres.translate_errors` says."""
+    """All statements of an ingestion; every method raises RagopsError as `adapters.postgres.translate_errors`."""
 
     # --- collections and documents ------------------------------------------------------------------------------
 
@@ -122,7 +122,7 @@ class DocumentStore(JobStore):
         return {row[0]: row[1] for row in rows}
 
     def set_pending(self, documents: Sequence[int]) -> None:
-        """Say that their chunks are about to be replaced."""
+        """Record that their chunks are about to be replaced."""
         self._all(
             "UPDATE rag.documents SET status = 'pending', error = NULL WHERE id = ANY(%s) AND status <> 'pending'",
             [list(documents)],
@@ -138,7 +138,7 @@ class DocumentStore(JobStore):
         return self.drop_chunks([document])
 
     def set_indexed(self, documents: Sequence[tuple[int, FileVersion]], read_at: datetime) -> None:
-        """Say that their chunks are those of the files as they were read, not before `read_at`."""
+        """Record that their chunks are those of the files as they were read, not before `read_at`."""
         self._all(
             "UPDATE rag.documents d SET status = 'indexed', error = NULL, content_hash = n.hash, size_bytes = n.size,"
             " modified_at = n.modified, indexed_at = %s"

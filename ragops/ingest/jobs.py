@@ -30,7 +30,7 @@ _NOTICE_LOST_CLIENT = (
 
 
 class JobStore:
-    """Statements about jobs; every method raises RagopsError as `adapters.postgres.translate_errors` says."""
+    """Statements about jobs; every method raises RagopsError as `adapters.postgres.translate_errors`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,7 +1,7 @@
 """Documents into chunks, vectors, points and rows, a group of documents at a time, in bounded memory.
 
 The order is what makes every step repeatable: the documents are pending, their points are stored, one transaction
-replaces their rows and says that they are indexed, then points that no row has any more are deleted.
+replaces their rows and records that they are indexed, then points that no row has any more are deleted.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _refuse_empty(refused: Sequence[tuple[Work, int, str]], counts: Mapping[int,
 
 
 def _describe(refused: Sequence[tuple[Work, int, str]]) -> list[tuple[int, str]]:
-    """Return what the row of each document says of its chunks that were refused."""
+    """Return what the row of each document has of its chunks that were refused."""
     texts: dict[int, list[str]] = defaultdict(list)
     for work, position, reason in refused:
         texts[work.id].append(f"chunk {position} was refused: {reason}")

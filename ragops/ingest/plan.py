@@ -34,7 +34,7 @@ class Change(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """A file that cannot be read as text; `known` when its row says just that already."""
+    """A file that cannot be read as text; `known` when its row has just that already."""
 
     seen: FileVersion
     document: Document | None
@@ -42,7 +42,7 @@ class Failure(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether the database says so already."""
+        """Whether the database has it already."""
         document = self.document
         return document is not None and (document.status, document.error, *document[2:5]) == (
             "failed", self.reason, *self.seen[1:],
@@ -73,7 +73,7 @@ def make_plan(
     damaged: Set[int],
     on_file: Callable[[int], None] = lambda _count: None,
 ) -> Plan:
-    """Compare by size and time, then by content where those say nothing; `damaged` ids are done again in any case.
+    """Compare by size and time, then by content if those prove nothing; `damaged` ids are done again in any case.
 
     `on_file` hears how many files were looked at.
     """

@@ -21,7 +21,7 @@ class Progress:
 
     Of the stage `check`, which compares both stores, `files` is a number of points, and `total` is not known.
 
-    `left` predicts the seconds until the end, by the bytes that are done; None if nothing can be said.
+    `left` predicts the seconds until the end, by the bytes that are done; None if there is no rate yet.
     """
 
     collection: str

@@ -58,7 +58,7 @@ class Document(NamedTuple):
 
 
 class FileVersion(NamedTuple):
-    """A file as it was read: what its document row says of it."""
+    """A file as it was read: what its document row has of it."""
 
     path: str
     sha256: str

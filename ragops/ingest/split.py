@@ -25,7 +25,7 @@ _WINDOW = 1 << 14
 _END = r"\n\r\x85\u2028\u2029"
 _BLANK_LINES = re.compile(rf"[{_END}](?:[^\S{_END}]*[{_END}]){{8,}}")
 _FEWER = "\n" * 8
-# A chunk that is shorter says nothing by itself: it is kept with what follows.
+# A chunk that is shorter means nothing by itself: it is kept with what follows.
 _SHORT = 60
 _HEADING = re.compile(r"#{1,6}\s.*|[^\n]+\n[=\-~^*+\"']{3,}")
 _FENCE = re.compile(r"(?:```|~~~)[^\n]*\n?[^\n]*\n?(?:```|~~~)?")
@@ -55,7 +55,7 @@ class Splitter:
         return self._join(self._pieces(path, blocks))
 
     def _join(self, pieces: Iterator[str]) -> Iterator[str]:
-        """Put each piece that says nothing by itself before the next one, the last of a document behind the others."""
+        """Put each piece that means nothing by itself before the next one, the last of a document behind the others."""
         held, stub = "", ""
         for piece in pieces:
             if stub and piece.startswith(stub.strip()):  # the overlap has brought it already

@@ -27,7 +27,7 @@ _FRONT_MATTER = (b"---\n", b"---\r\n", b"+++\n", b"+++\r\n", b"--- \n")
 
 
 class UnusableDocumentError(Exception):
-    """A document that cannot become chunks; the text says why, for its row and the report.
+    """A document that cannot become chunks; the text states why, for its row and the report.
 
     `is_lasting`: the same bytes will never do better with this version of ragops. `is_gone`: there is no file any more.
     """

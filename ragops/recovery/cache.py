@@ -21,7 +21,7 @@ _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is no
 
 
 class TolerantReader:
-    """A reader of `store` for which a file that cannot be read hides no others; `failures` says which and why.
+    """A reader of `store` for which a file that cannot be read hides no others; `failures` states which and why.
 
     Raises what the store raises if it is not one file's fault.
     """

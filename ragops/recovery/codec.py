@@ -76,7 +76,7 @@ def decode(
 ) -> None:
     """Undo `encode` for one part of a recovery point, encrypted if there are `identities`.
 
-    Raises IntegrityError (recovery_point_damaged) if either side is not what the manifest says, UsageError
+    Raises IntegrityError (recovery_point_damaged) if either side is not what is in the manifest, UsageError
     (identity_wrong).
     """
     reader = HashingReader(stored, on_bytes)

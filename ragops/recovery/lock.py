@@ -7,7 +7,7 @@ whose name sorts first stays and looks again, the others step back, so that one 
 A holder rewrites its file every half minute, with a count. A lock is dead, and taken over with a notice,
 - of this machine: when its process is gone (its pid may be another's by now), or when the machine was started since;
 - of another one: when its last sign is ten minutes off the clock here, before or after, and its count then stands
-  still for two and a half heartbeats. The clock only says when to look: a holder that still counts is alive, however
+  still for two and a half heartbeats. The clock only decides when to look: a holder that still counts is alive, however
   wrong its clock or ours, and a time in the future keeps no lock alive.
 
 If a repository takes new files only (object lock, a key that may not delete), files are added instead: see

@@ -90,9 +90,9 @@ class Manifest(BaseModel):
     """A whole recovery point.
 
     `sequence` grows by one with each recovery point of the repository: the order in which they were taken, whatever
-    the clock said. `images` are the digests or ids of the images behind the services, `recipients` the age recipients
+    the clock showed. `images` are the digests or ids of the images behind the services, `recipients` the age recipients
     that its parts are encrypted to, `quiesced` the one instant that all of it is of. `duration` is in seconds.
-    `unhealthy` says what was down or lost when it was taken: such a one is never `latest`. `schema_digest` is the
+    `unhealthy` states what was down or lost when it was taken: such a one is never `latest`. `schema_digest` is the
     SHA-256 of the database's catalogue: two that differ need a proof each.
     """
 

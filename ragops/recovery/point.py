@@ -46,7 +46,7 @@ def match_id(reference: str, idents: Iterable[str], where: str) -> str:
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """A recovery point in `store`; `kept` says that prune leaves it.
+    """A recovery point in `store`; `kept` states that prune leaves it.
 
     `sizes` are those of its files there, None if they were not listed.
     """
@@ -96,11 +96,11 @@ class RecoveryPoint:
         return tuple(sorted(name for name in self.sizes or () if name not in known))
 
     def is_good_for(self, trusted: Collection[str]) -> bool:
-        """Return whether it is a good backup, whole as far as a look can tell, and signed by one of the keys."""
+        """Return whether it is a good backup, whole as far as a look shows, and signed by one of the keys."""
         return self.manifest.is_good and self.is_whole_for(trusted)
 
     def is_whole_for(self, trusted: Collection[str]) -> bool:
-        """Return whether it is whole as far as a look can tell, of services that were up, and signed by a key."""
+        """Return whether it is whole as far as a look shows, of services that were up, and signed by a key."""
         is_of_live_platform = not self.manifest.unhealthy
         return is_of_live_platform and not self.find_faults() and self.signed.signature.key in trusted
 
@@ -156,7 +156,7 @@ class RecoveryPoint:
 
     def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:
         if (size, sha256) != (part.stored.size, part.stored.sha256):
-            what = f"cannot copy {self.id}: {part.stored_path} was copied with another checksum than its manifest says"
+            what = f"cannot copy {self.id}: {part.stored_path} was copied with another checksum than in its manifest"
             raise IntegrityError("recovery_point_damaged", what, "find the damaged copy with `ragops backup verify`")
 
     def _size_fault(self, part: ManifestPart) -> str:

@@ -43,7 +43,7 @@ class LockRequest:
 class Repository:
     """The recovery points of one environment in `store`; `cache` keeps manifests of a store that is far away.
 
-    `append_only` says that nothing is to be removed from here; a store that refuses to need not be declared so.
+    `append_only` states that nothing is to be removed from here; a store that refuses to need not be declared so.
     """
 
     def __init__(self, store: Store, environment: str, cache: Path | None = None, *, append_only: bool = False) -> None:
@@ -122,9 +122,9 @@ class Repository:
 
     def _check_location(self, ident: str, signed: SignedManifest) -> SignedManifest:
         """Raise IntegrityError if a signed manifest lies in another one's place: it proves nothing about this place."""
-        there, said = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
-        if there != said:
-            what = f"{self.name}: {'/'.join(there)} holds the manifest of {'/'.join(said)}"
+        there, stated = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
+        if there != stated:
+            what = f"{self.name}: {'/'.join(there)} holds the manifest of {'/'.join(stated)}"
             raise IntegrityError("manifest_misplaced", what, OTHER_POINT)
         return signed
 

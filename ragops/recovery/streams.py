@@ -98,7 +98,7 @@ class HashingWriter(ErrorKeepingStream):
     def write(self, data: bytes) -> int:
         """Take all of it. Raises TooLongError, and what the target raises."""
         if self.size + len(data) > self._limit:
-            raise self._record_failure(TooLongError("it is longer than its manifest says"))
+            raise self._record_failure(TooLongError("it is longer than its manifest states"))
         try:
             self._target.write(data)
         except BaseException as error:

@@ -211,7 +211,7 @@ class RuntimeHost(Protocol):
         """Bound the logs, unless the runtime does that by itself."""
 
     def check_files(self, image: str, command: Sequence[str], files: Sequence[ConfigFile]) -> Judgement | None:
-        """Return what a program of an image, without images of this machine, says of files, the first one named to it.
+        """Return what a program of an image, here if there are no images, reports of files, the first one named to it.
 
         They lie in a folder of its own, gone with it. None if the program is not here. Raises RagopsError.
         """

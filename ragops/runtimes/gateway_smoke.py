@@ -1,4 +1,4 @@
-"""Asks a running gateway whether it does what its new configuration says."""
+"""Asks a running gateway whether it does what is in its new configuration."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def rest(tests: Sequence[SmokeTest]) -> str:
 def live_in_every_worker(test: SmokeTest) -> str:
     """Wait until every process of the gateway passes `test`; return what is wrong after 5 s, else nothing.
 
-    Which of them takes a connection is chance: it is asked until each has said so.
+    Which of them takes a connection is chance: it is asked until each has answered so.
     """
     passed: set[str] = set()
 

@@ -74,7 +74,7 @@ def prove_by_loading(
 ) -> Proof:
     """Verify one part after the other while the budget lasts (seconds, 0: no limit), the first in any case.
 
-    `loads` says of which parts `verify` has the engine load all that is in them. Raises as `verify` does.
+    `loads` states of which parts `verify` has the engine load all that is in them. Raises as `verify` does.
     """
     started, proven = time.monotonic(), list[str]()
     left = [part.name for part in parts]

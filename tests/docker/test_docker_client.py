@@ -105,7 +105,7 @@ def test_a_running_container(docker: DockerHost, redis: str, module_mine) -> Non
 def test_a_command_inside(docker: DockerHost, redis: str) -> None:
     done = docker.exec(redis, ["sh", "-c", "cat; echo out; echo no >&2; exit 3"], input=b"in ")
     assert (done.code, done.stdout, done.stderr) == (3, b"in out\n", b"no\n")
-    assert done.said == "no"
+    assert done.error_text == "no"
     assert docker.exec(redis, ["no-such-program"]).code in (126, 127)
 
 

@@ -37,7 +37,7 @@ class Redis:
 
     def ask(self, *words: str) -> str:
         done = self.docker.exec(self.name, ["redis-cli", *words])
-        assert done.code == 0, done.said
+        assert done.code == 0, done.error_text
         return done.text.strip()
 
     def volume(self, script: str) -> list[str]:
@@ -47,7 +47,7 @@ class Redis:
             f"{self.name}-look", container.image_id, ["sh", "-c", f"cd /v; {script}"],
             mounts={f"{self.name}-data": "/v"}, capabilities=["DAC_OVERRIDE", "FOWNER"],
         )  # fmt: skip
-        assert done.code == 0, done.said
+        assert done.code == 0, done.error_text
         return done.text.split()
 
 

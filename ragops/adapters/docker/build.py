@@ -34,7 +34,7 @@ def build(
     Its steps have no network, and its base image has to be here. Raises RagopsError (build_failed) with the builder's
     last words, MissingError (disk_full).
     """
-    said: deque[str] = deque(maxlen=_QUOTED_LINES)
+    lines: deque[str] = deque(maxlen=_QUOTED_LINES)
     with docker.translate_errors(f"build {tag}"):
         events = docker.api.build(
             fileobj=context, custom_context=True, tag=tag, buildargs=dict(arguments), labels=dict(labels),
@@ -42,17 +42,17 @@ def build(
         )  # fmt: skip
         for event in events:
             if error := event.get("error"):
-                raise _build_failed(tag, str(error), said)
+                raise _build_failed(tag, str(error), lines)
             if line := str(event.get("stream") or event.get("status") or "").strip():
-                said.append(line)
+                lines.append(line)
                 on_line(line)
 
 
-def _build_failed(tag: str, error: str, said: Iterable[str]) -> RagopsError:
+def _build_failed(tag: str, error: str, lines: Iterable[str]) -> RagopsError:
     if "no space left on device" in error:
         what = f"cannot build {tag}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
-    tail = "\n".join(f"  {line}" for line in said)
+    tail = "\n".join(f"  {line}" for line in lines)
     return RagopsError("build_failed", f"cannot build {tag}: {error}", f"the end of the build log:\n{tail}")
 
 

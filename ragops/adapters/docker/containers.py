@@ -181,7 +181,7 @@ class DockerContainers(DockerExec):
 
     def run_created(self, name: str, *, input: bytes | None = None, limit: float = LIMIT) -> values.ExecResult:
         """Start a container that was only created, and wait for its end; the rest is as for `run_once`."""
-        doing, out, said = f"run {name}", RingBuffer(OUTPUT_LIMIT), RingBuffer(STDERR_LIMIT)
+        doing, out, stderr = f"run {name}", RingBuffer(OUTPUT_LIMIT), RingBuffer(STDERR_LIMIT)
         with self.translate_errors(doing):
             params = {"stdin": int(input is not None), "stdout": 1, "stderr": 1, "stream": 1}
             conversation = ExecStream(self.api.attach_socket(name, params=params))
@@ -190,9 +190,9 @@ class DockerContainers(DockerExec):
             except BaseException:
                 conversation.close()
                 raise
-            run_exchange(conversation, doing, None if input is None else io.BytesIO(input), out, said, limit)
+            run_exchange(conversation, doing, None if input is None else io.BytesIO(input), out, stderr, limit)
             code = int(self.api.wait(name, timeout=_END_WAIT)["StatusCode"])
-        return values.ExecResult(code, bytes(out.data), bytes(said.data))
+        return values.ExecResult(code, bytes(out.data), bytes(stderr.data))
 
     @contextmanager
     def _existing(self, name: str, config: Mapping[str, Any]) -> Iterator[None]:
@@ -218,8 +218,8 @@ def _how_it_ended(state: values.State) -> str:
         return "was ended because it needed more memory than its limit"
     if state.status not in ("exited", "dead"):
         return f"crashes again and again (exit {state.exit_code})"
-    said = f": {state.error}" if state.error else ""
-    return f"ended with {state.exit_code} while it started{said}"
+    stderr = f": {state.error}" if state.error else ""
+    return f"ended with {state.exit_code} while it started{stderr}"
 
 
 def _copied(raw: Mapping[str, Any], extra_args: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:

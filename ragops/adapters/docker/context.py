@@ -104,7 +104,7 @@ def _supported(host: str, source: str) -> str:
 def _current(path: Path) -> str:
     try:
         values: Any = json.loads(path.read_text())
-    except (OSError, ValueError):  # the docker command says what is wrong with it; without it there is no context
+    except (OSError, ValueError):  # the docker command reports what is wrong with it; without it there is no context
         return ""
     return str(values.get("currentContext") or "") if isinstance(values, dict) else ""
 

@@ -71,10 +71,10 @@ def timeout_error(doing: str, seconds: float = 0) -> RagopsError:
     )
 
 
-def _refused(status: int, said: str, doing: str) -> RagopsError:
-    if "no space left on device" in said:
+def _refused(status: int, reason: str, doing: str) -> RagopsError:
+    if "no space left on device" in reason:
         return _disk_full(doing, "free some space where Docker keeps its data, then run it again")
-    what = f"cannot {doing}: Docker: {said.strip()}"
+    what = f"cannot {doing}: Docker: {reason.strip()}"
     if status == _NOT_FOUND:
         return NotFoundError("docker_not_found", what, "run `ragops up`, which creates what is missing")
     if status == _CONFLICT:

@@ -50,12 +50,12 @@ class DockerExec(DockerApi):
         The result has the last 64 KiB of stderr and no stdout.
         """
         doing = f"run {argv[0]} in {name}"
-        said = RingBuffer(STDERR_LIMIT)
+        stderr = RingBuffer(STDERR_LIMIT)
         with self.translate_errors(doing):
             started = self.api.exec_create(name, list(argv), stdin=source is not None)
             conversation = ExecStream(self.api.exec_start(started["Id"], socket=True))
-            run_exchange(conversation, doing, source, target or RingBuffer(0), said, limit)
-            return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
+            run_exchange(conversation, doing, source, target or RingBuffer(0), stderr, limit)
+            return ExecResult(self._code(started["Id"], doing), b"", bytes(stderr.data))
 
     def _code(self, exec_id: str, doing: str) -> int:
         """Return the exit code, which the engine may record a moment after the output ended."""
@@ -121,10 +121,10 @@ class DockerExec(DockerApi):
 
 
 def run_exchange(
-    conversation: ExecStream, doing: str, source: ByteReader | None, out: ByteWriter, said: ByteWriter, limit: float
+    conversation: ExecStream, doing: str, source: ByteReader | None, out: ByteWriter, stderr: ByteWriter, limit: float
 ) -> None:
     """Hold the conversation, a wait that is too long as RagopsError (docker_timeout)."""
     try:
-        conversation.exchange(source, out, said, limit)
+        conversation.exchange(source, out, stderr, limit)
     except TimeoutError as error:
         raise timeout_error(doing, limit) from error

@@ -126,8 +126,8 @@ class DockerImages(DockerApi):
             with self.translate_errors(_PULLING):
                 name, tag = _repository_and_tag(reference)
                 for event in self.api.pull(name, tag=tag, stream=True, decode=True):
-                    if said := _error_of(event):
-                        raise _failure(reference, said)
+                    if reason := _error_of(event):
+                        raise _failure(reference, reason)
                     if state.feed(event):
                         on_progress(state.progress)
         except MissingError:
@@ -147,25 +147,25 @@ def _error_of(event: Any) -> str:
     return str(event.get("error") or "") if isinstance(event, dict) else ""
 
 
-def _failure(reference: str, said: str) -> Exception:
+def _failure(reference: str, reason: str) -> Exception:
     """Return what is worth another attempt, or the final failure."""
-    if "no space left on device" in said:
+    if "no space left on device" in reason:
         what = f"cannot pull {reference}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
-    if _LIMITED.search(said):
-        return _limited(reference, said)
-    if any(word in said.lower() for word in _NO_USE_TO_RETRY):
-        return _not_had(reference, said)
-    return _InterruptedPullError(said)
+    if _LIMITED.search(reason):
+        return _limited(reference, reason)
+    if any(word in reason.lower() for word in _NO_USE_TO_RETRY):
+        return _not_had(reference, reason)
+    return _InterruptedPullError(reason)
 
 
 _LIMITED = re.compile(r"too ?many ?requests|rate limit|\b429\b", re.IGNORECASE)
 
 
-def _limited(reference: str, said: str) -> MissingError:
+def _limited(reference: str, reason: str) -> MissingError:
     """Return the error of a registry's pull limit: anonymous pulls are counted by address, which may be shared."""
     name = registry_of(reference)
-    what = f"cannot pull {reference}: {name} refuses, too many requests from this address (429): {said}"
+    what = f"cannot pull {reference}: {name} refuses, too many requests from this address (429): {reason}"
     login = "`docker login`" if name == DOCKER_HUB else f"`docker login {name}`"
     hint = (
         f"log in, which raises the limit: {login}; or wait, up to six hours on Docker Hub; or bring the image from"
@@ -181,9 +181,9 @@ def registry_of(reference: str) -> str:
     return first if is_host and first not in ("docker.io", "index.docker.io") else DOCKER_HUB
 
 
-def _not_had(reference: str, said: str) -> MissingError:
+def _not_had(reference: str, reason: str) -> MissingError:
     hint = (
         f"check the name and the network, log in with `docker login` if the registry wants it, or bring the image "
         f"from another machine: `docker save {reference} | ssh HOST docker load`"
     )
-    return MissingError("image_missing", f"cannot fetch the image {reference}: {said}", hint)
+    return MissingError("image_missing", f"cannot fetch the image {reference}: {reason}", hint)

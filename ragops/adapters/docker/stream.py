@@ -32,7 +32,7 @@ class BlockingReader:
 
 
 class OpenStdin(BlockingReader):
-    """A source without data that does not end before the conversation: the command can tell when we are gone."""
+    """A source without data that does not end before the conversation: the command notices when we are gone."""
 
     def read(self, size: int, /) -> bytes:  # noqa: ARG002  part of the protocol
         """Nothing, at the end."""

@@ -139,7 +139,7 @@ class ExecResult:
         return self.stdout.decode(errors="replace")
 
     @property
-    def said(self) -> str:
+    def error_text(self) -> str:
         """Return its stderr, or else its stdout, stripped: the text of an error."""
         return (self.stderr or self.stdout).decode(errors="replace").strip()
 

@@ -136,9 +136,9 @@ def translate(text: str, messages: Sequence[str] = ()) -> RagopsError:
     for known in _KNOWN:
         if error := known.error(words):
             return error
-    said = "\n".join(unwrap_messages(messages)) or text.partition("stderr:")[2].strip() or text.strip()
+    reason = "\n".join(unwrap_messages(messages)) or text.partition("stderr:")[2].strip() or text.strip()
     return RagopsError(
-        "engine_failed", f"the Pulumi engine failed: {said[-_LONGEST:]}", "run with --verbose for all of it"
+        "engine_failed", f"the Pulumi engine failed: {reason[-_LONGEST:]}", "run with --verbose for all of it"
     )
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 NO_ANSWER = 0
 LOG_HINT = "see `ragops logs qdrant`"
 _NOT_SUPPORTED, _DISK_FULL = 501, 507
-# These say something of the request or of the whole service, whichever node is asked.
+# These concern the request or the whole service, whichever node is asked.
 _SAME_EVERYWHERE = (_NOT_SUPPORTED, _DISK_FULL)
 
 

@@ -161,7 +161,7 @@ def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
 
 @contextmanager
 def _insecure_is_meant() -> Iterator[None]:
-    """Within a host or a private network, `http` with a key is what the settings say."""
+    """Within a host or a private network, `http` with a key is the value of the settings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Api key is used with an insecure connection")
         yield

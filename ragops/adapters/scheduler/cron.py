@@ -30,10 +30,10 @@ class Crontab:
         An unreadable one is an error and never counts as empty: it would be overwritten.
         """
         done = _run(READ)
-        said = _words(done.stderr)
-        if done.returncode != 0 and not _is_none(said):
+        stderr = _words(done.stderr)
+        if done.returncode != 0 and not _is_none(stderr):
             hint = "can you run `crontab -l`?"
-            raise RagopsError("crontab_unreadable", f"cannot read the crontab, so it was not changed: {said}", hint)
+            raise RagopsError("crontab_unreadable", f"cannot read the crontab, so it was not changed: {stderr}", hint)
         return "" if done.returncode != 0 else done.stdout.decode("utf-8", "surrogateescape")
 
     def write(self, text: str) -> None:
@@ -49,9 +49,9 @@ def daemon_runs() -> bool:
     return any((process.info["name"] or "").lower() in _DAEMONS for process in psutil.process_iter(["name"]))
 
 
-def _is_none(said: str) -> bool:
-    """Return whether crontab only says that there is none yet: as Vixie's and cronie's do, or as busybox's does."""
-    lower = said.lower()
+def _is_none(stderr: str) -> bool:
+    """Return whether crontab only states that there is none yet: as Vixie's and cronie's do, or as busybox's does."""
+    lower = stderr.lower()
     return "no crontab for" in lower or ("can't open" in lower and "no such file" in lower)
 
 
@@ -68,5 +68,5 @@ def _run(arguments: tuple[str, ...], text: bytes = b"") -> subprocess.CompletedP
         ) from error
 
 
-def _words(said: bytes) -> str:
-    return said.decode(errors="replace").strip()[-500:] or "it gives no reason"
+def _words(stderr: bytes) -> str:
+    return stderr.decode(errors="replace").strip()[-500:] or "it gives no reason"

@@ -46,7 +46,7 @@ def explain(error: Exception, doing: str, place: str, secrets: frozenset[str] = 
     if "NoSuchBucket" in codes:
         return MissingError(
             "repository_missing", f"cannot {doing}: {place} names a bucket that does not exist",
-            "create the bucket, or correct the url; ragops makes none: its region and rights are yours to say",
+            "create the bucket, or correct the url; ragops makes none: its region and rights are yours to choose",
         )  # fmt: skip
     known = _login(error, codes, doing, place) or _room(error, codes, doing, place) or _connection(error, codes, place)
     return known or _other(error, doing, place, secrets)
@@ -88,7 +88,7 @@ def _login(error: Exception, codes: set[str], doing: str, place: str) -> RagopsE
         )  # fmt: skip
     if "RequestTimeTooSkewed" in codes:
         return RagopsError(
-            "repository_error", f"cannot {doing}: {place} says that the clock of this machine is wrong", "set the clock"
+            "repository_error", f"cannot {doing}: {place} refuses the clock of this machine", "set the clock"
         )
     if codes & _LOGIN_CODES or _named(error, _LOGIN_CLASSES) or "No authentication methods" in str(error):
         return MissingError(
@@ -164,7 +164,7 @@ def _is_connection(error: BaseException) -> bool:
     return closed or _named(error, _CONNECTION_CLASSES) or bool(errnos_of(error) & _CONNECTION_ERRNOS)
 
 
-# Object lock says it in many words; of wrong keys some of these are said too, so look whether the file is there.
+# Object lock has many texts for it; of wrong keys some of these are reported too, so look whether the file is there.
 _CODES = {
     "AccessDenied", "AllAccessDisabled", "Forbidden", "403", "MethodNotAllowed", "405", "InvalidRequest",
     "ObjectLocked", "ObjectLockedByBucketPolicy", "PreconditionFailed", "412", "RetentionPolicyNotMet",
@@ -172,7 +172,7 @@ _CODES = {
 _ERRNOS = {errno.EACCES, errno.EPERM}
 _HINT = (
     "run it if the key, or the user, may remove files there; a copy that only takes new files is pruned from"
-    " elsewhere: `append_only: true` of its repository in ragops.yaml says so"
+    " elsewhere: `append_only: true` of its repository in ragops.yaml declares it"
 )
 
 

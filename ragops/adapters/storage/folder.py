@@ -66,7 +66,7 @@ class FolderStore:
                 self._adds = put_in_place(temporary, target)
                 sync_dir(target.parent)
         finally:
-            with contextlib.suppress(OSError, RagopsError):  # the first error is the one to tell
+            with contextlib.suppress(OSError, RagopsError):  # the first error is the one to report
                 stream.close()
             with contextlib.suppress(OSError):
                 temporary.unlink()

@@ -47,7 +47,7 @@ def is_there(files: Any, full: str) -> bool:
 
 
 def is_absent(files: Any, full: str, error: BaseException) -> bool:
-    """Return whether `error` says that a file is not there: some keys may not ask for one that is not, but may list."""
+    """Return whether `error` means that a file is not there: some keys may not ask for such a one, but may list."""
     return is_missing(error) or (is_refusal(error) and not is_there(files, full))
 
 

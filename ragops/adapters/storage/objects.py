@@ -108,7 +108,7 @@ class ObjectStore:
             self._remove(check_path(path))
 
     def free_bytes(self) -> int | None:
-        """See `Store`: no server says."""
+        """See `Store`: no server reports."""
         return None
 
     def clear_leftovers(self) -> None:
@@ -175,7 +175,7 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _named_refusal(self, path: str, doing: str) -> Iterator[None]:
-        """Tell a file that must not be replaced from keys that are good for nothing: it can be listed."""
+        """Distinguish a file that must not be replaced from keys that are good for nothing: it can be listed."""
         try:
             yield
         except RagopsError as error:

@@ -1,4 +1,4 @@
-"""From what ragops.yaml says of a repository to the store itself."""
+"""The store of a repository, from its entry in ragops.yaml."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class Upload:
         if self._atomic:
             return
         found = self._files.info(self._path)["size"]
-        if found != self.size:  # a server that has no room left does not always say so
+        if found != self.size:  # a server that has no room left does not always report it
             what = f"the server kept {found} of {self.size} bytes"
             raise MissingError("disk_full", what, "free some space there, then run the command again")
         if self._path == self._target:

@@ -48,7 +48,7 @@ _log = logging.getLogger("ragops.qdrant")
 
 
 def main(arguments: list[str]) -> int:
-    """Serve what the configuration file says; returns the exit code."""
+    """Serve by the configuration file; returns the exit code."""
     set_up()
     if len(arguments) != 1:
         _log.error("usage: python -m ragops.devserver.qdrant CONFIG.json")

@@ -90,7 +90,7 @@ def _field(body: Json) -> edge.FieldCondition:
     }
     given = {name: parser(body[name]) for name, parser in parsers.items() if body.get(name) is not None}
     if not given:
-        raise malformed(f"a condition on `{body['key']}` must say what is to hold")
+        raise malformed(f"a condition on `{body['key']}` must have what is to hold")
     return edge.FieldCondition(body["key"], **given)
 
 

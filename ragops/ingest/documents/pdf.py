@@ -33,7 +33,7 @@ def convert_pdf(data: bytes) -> Converted:
         raise UnreadableError(f"damaged PDF: {error}") from error
     pages = len(document)
     if pages > _MOST_PAGES:
-        raise UnreadableError(f"it says that it has {pages:,} pages, more than {_MOST_PAGES:,}")
+        raise UnreadableError(f"its page count is {pages:,}, more than {_MOST_PAGES:,}")
     headings = _headings(document)
     out, found = Text(), 0
     for number in range(pages):

@@ -46,8 +46,8 @@ class BackupRequest:
 class BackupResult:
     """A recovery point that was taken, and its copies, each of which was read back too.
 
-    `restore_command` is the command that restores the newest good one from before, empty if there is none; `lost` says
-    that nothing is down, and something that was there before is gone.
+    `restore_command` is the command that restores the newest good one from before, empty if there is none; `lost`:
+    nothing is down, and something that was there before is gone.
     """
 
     point: RecoveryPoint

@@ -36,7 +36,7 @@ class DeleteRequest:
 class Deletion:
     """One recovery point in one repository: its size in bytes, and whether it is whole, damaged or unreadable.
 
-    `refusal` says why it may not go.
+    `refusal` states why it may not go.
     """
 
     point: str
@@ -132,7 +132,7 @@ def _refusal(
 ) -> RagopsError | None:
     if ident in request.needed:
         what = f"cannot delete recovery point {ident}: a restore that was interrupted needs it"
-        return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
+        return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` shows how")
     if point is None:
         return None
     if point.is_pinned and not request.kept:

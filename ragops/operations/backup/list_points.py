@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """A recovery point in a list; `whole` says for each repository whether it has it whole (None: not at all)."""
+    """A recovery point in a list; `whole` states for each repository whether it has it whole (None: not at all)."""
 
     point: RecoveryPoint
     whole: Mapping[str, bool | None]

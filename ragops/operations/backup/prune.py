@@ -22,7 +22,7 @@ _ELSEWHERE = "append_only: prune is run elsewhere"
 class Pruned:
     """One repository: a verdict for each recovery point, those that do not stay removed unless it was a dry run.
 
-    `refusal` says why some were not, which have a verdict to stay.
+    `refusal` states why some were not, which have a verdict to stay.
     """
 
     repository: str

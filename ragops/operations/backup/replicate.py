@@ -63,7 +63,7 @@ def _refuse_emptied(repos: Repositories, repository: Repository) -> None:
 def refuse_emptied_primary(repos: Repositories) -> None:
     """Raise MissingError (repository_emptied) if the first repository is empty and a copy has recovery points.
 
-    Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
+    Its disk may not be mounted: numbers and days would begin again on the disk below. One out of reach proves nothing.
     """
     listing = repos.primary.list_cached()
     if listing.points or listing.unreadable:
@@ -137,7 +137,7 @@ def replicate_all(
 
 
 def incomplete(repos: Repositories) -> tuple[str, ...]:
-    """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
+    """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look shows.
 
     A safety point stays if it was taken. Raises RagopsError if a repository cannot be reached.
     """

@@ -36,7 +36,7 @@ class ServiceProof:
 
 @dataclass(frozen=True)
 class VerifyResult:
-    """A recovery point that held; `deep`: the engines were asked, `proofs` say what they proved and what they did not.
+    """A recovery point that held; `deep`: the engines were asked, `proofs` are what they proved and what they did not.
 
     `extra_files` are what it should not have.
     """
@@ -145,7 +145,7 @@ def _proof_of(endpoint: Endpoint, control: Control, folder: Path, parts: Sequenc
 
 @dataclass(frozen=True)
 class Checked:
-    """One recovery point of one repository; `error` says what is wrong with it, None: whole."""
+    """One recovery point of one repository; `error` states what is wrong with it, None: whole."""
 
     point: str
     repository: str

@@ -51,7 +51,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The answer, None if no model wrote one (`note` says why: the passages are the answer then)."""
+    """The answer, None if no model wrote one (`note` states why: the passages are the answer then)."""
 
     collection: str | None
     answer: str | None
@@ -61,7 +61,7 @@ class QueryResult:
     cached: bool
     passages: tuple[Passage, ...]
     request_id: str
-    mode: str = ""  # how it was searched; an API of a release before does not say
+    mode: str = ""  # how it was searched; an API of a release before does not report it
 
 
 def query(
@@ -251,7 +251,7 @@ def translate(response: httpx.Response) -> RagopsError:
 
 
 def _refused_token(status: int, detail: str) -> RagopsError:
-    """Return what the gateway says of a token are the words of its program; 403 has the API's own."""
+    """Return what the gateway reports of a token are the words of its program; 403 has the API's own."""
     what = "the token is not accepted: it is malformed, expired or was revoked"
     if status == httpx.codes.FORBIDDEN:
         what = f"the token is refused: {detail}"

@@ -26,7 +26,7 @@ class FileDiff:
 
 @dataclass(frozen=True)
 class GatewayDiff:
-    """How what would be applied differs from what is; `restart` says that the gateway would be restarted too."""
+    """How what would be applied differs from what is; `restart` states that the gateway would be restarted too."""
 
     files: tuple[FileDiff, ...]
     restart: bool

@@ -67,7 +67,7 @@ def issue(
 ) -> IssuedToken:
     """Return a new token for `name`, accepted by the time this returns; if the gateway refuses it, none is left.
 
-    `apply_stack` brings the gateway up to what `folder` says. Raises UsageError for a bad name, ttl or scope.
+    `apply_stack` brings the gateway up to what is in `folder`. Raises UsageError for a bad name, ttl or scope.
     """
     before = tokens.load(folder)
     token, credential = tokens.issue(name, platform, now, ttl, scopes)

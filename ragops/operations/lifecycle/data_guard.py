@@ -28,7 +28,7 @@ class Empty(Enum):
 class Lost:
     """Services without data that had some, and the newest good recovery point if there is one.
 
-    `here` says that they had them on this machine, else only the recovery point says that there was a platform.
+    `here` states that they had them on this machine, else only the recovery point states that there was a platform.
     """
 
     services: tuple[str, ...]

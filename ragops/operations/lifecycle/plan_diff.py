@@ -90,7 +90,7 @@ def drifted(steps: Iterable[Step]) -> tuple[DriftItem, ...]:
 def merged(
     resources: Iterable[DriftItem], seen: Iterable[tuple[str, str]], describe: Describe = _by_name
 ) -> tuple[DriftItem, ...]:
-    """Return what the engine's refresh found and what the machine says (resource, words), each thing once.
+    """Return what the engine's refresh found and what the machine reports (resource, words), each thing once.
 
     The machine's words are the better ones; that an instance does not serve is another word for its being stopped.
     """

@@ -118,10 +118,10 @@ def up(
     *,
     empty: Empty = Empty.REFUSE,
 ) -> UpResult:
-    """Make the platform as ragops.yaml says and wait until it is healthy.
+    """Make the platform of ragops.yaml and wait until it is healthy.
 
     `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
-    be used kept aside, after it was asked. `empty` says what becomes of services whose data are gone. Raises UsageError
+    be used kept aside, after it was asked. `empty` is what becomes of services whose data are gone. Raises UsageError
     (version_refused) and MissingError (data_gone) before anything starts if it cannot, UnhealthyError if a
     service does not become healthy.
     """

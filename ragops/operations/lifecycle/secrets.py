@@ -6,7 +6,7 @@ A rotation has three steps, each of them a change of the file of secrets and the
 2. `NAME` is the new value, `NAME.previous` the old one: consumers send the new one, servers take both.
 3. `NAME.previous` is gone: the old value is refused.
 
-So the file is its own journal: what it holds says which step was begun, and the next run continues there.
+So the file is its own journal: what it holds states which step was begun, and the next run continues there.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ _USES = {
 class SecretInfo:
     """A generated secret, without its value: who uses it, when it was made (`at_least`: it may be older), how it goes.
 
-    `rotation` says what changes it; `state` is empty, or says that an old value is taken as well.
+    `rotation` states what changes it; `state` is empty, or states that an old value is taken as well.
     """
 
     name: str
@@ -96,7 +96,7 @@ class RotationResult:
 
 
 def list_secrets(project: Project) -> tuple[SecretInfo, ...]:
-    """Every generated secret of the environment; those that are no password say what changes them."""
+    """Every generated secret of the environment; of those that are no password with what changes them."""
     paths = project.paths
     known, noted = secrets.load(paths.secrets), secrets.read_ages(paths.secrets)
     fallback = _written(paths.secrets)
@@ -166,7 +166,7 @@ def plan_rotation(session: Session, names: Iterable[str], *, every: bool, resume
     known = secrets.load(session.project.paths.secrets)
     possible = [name for name in secret_names(session.project.settings) if name in known]
     if unknown := [name for name in wanted if name not in possible]:
-        hint = f"one of: {', '.join(possible)}; `ragops secrets list` says who uses which"
+        hint = f"one of: {', '.join(possible)}; `ragops secrets list` shows who uses which"
         raise UsageError("unknown_secret", f"cannot rotate {unknown[0]!r}: there is no such secret", hint)
     begun = tuple(name for name in possible if name + NEXT in known or name + PREVIOUS in known)
     chosen = tuple(possible) if every else wanted

@@ -139,7 +139,7 @@ def refuse_renamed(project: Project) -> None:
     if before in ("", now) or not project.paths.endpoints.exists():
         return
     what = (
-        f"cannot rename the platform: it was provisioned as {before!r}, {project.config.name} now says `name: {now}`,"
+        f"cannot rename the platform: it was provisioned as {before!r}, {project.config.name} now has `name: {now}`,"
         " and every token that was issued would be refused"
     )
     hint = (

@@ -25,24 +25,24 @@ def refuse_unreadable(project: Project) -> None:
 
     Also UsageError (secret_file_unreadable, secret_file_open). What has no checker here is not checked.
     """
-    for one, said in _judged(project):
-        if said:
-            what = f"cannot use the configuration of {one.title}: {one.tool} says: {said}"
+    for one, fault in _judged(project):
+        if fault:
+            what = f"cannot use the configuration of {one.title}: {one.tool} reports: {fault}"
             raise UsageError("observability_refused", what, _HINT)
 
 
 def findings(project: Project) -> tuple[Check, ...]:
     """Return doctor's checks, one for each program that has a configuration; none without observability."""
     try:
-        return tuple(_finding(one, said) for one, said in _judged(project))
+        return tuple(_finding(one, fault) for one, fault in _judged(project))
     except RagopsError as error:
         return (Check(_NAME, Status.DOWN, error.message, error.hint),)
 
 
-def _finding(one: FilesCheck, said: str | None) -> Check:
-    if said:
-        return Check(_NAME, Status.DOWN, f"{one.tool} refuses the configuration of {one.title}: {said}", _HINT)
-    if said is None:
+def _finding(one: FilesCheck, fault: str | None) -> Check:
+    if fault:
+        return Check(_NAME, Status.DOWN, f"{one.tool} refuses the configuration of {one.title}: {fault}", _HINT)
+    if fault is None:
         return Check(_NAME, Status.OK, f"the configuration of {one.title} is not checked: {one.tool} is not here")
     return Check(_NAME, Status.OK, f"{one.tool} takes the configuration of {one.title}")
 

@@ -80,7 +80,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Kpi:
-    """A figure of the proposal's success metrics; `value` is None if it is not known, `detail` says why or of what."""
+    """A figure of the proposal's success metrics; `value` is None if it is not known, `detail` is why or of what."""
 
     name: str
     value: float | None

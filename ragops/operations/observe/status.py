@@ -49,7 +49,7 @@ def status(session: Session) -> PlatformStatus:
     """Look at everything that was provisioned."""
     settings, paths = session.project.settings, session.project.paths
     endpoints = tuple(session.endpoints().values())
-    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:  # Docker takes a second to tell a container's memory
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:  # Docker takes a second to report a container's memory
         observed = tuple(pool.map(session.host.observe, endpoints))
     services = tuple(
         _line(endpoint, instance) for endpoint, found in zip(endpoints, observed, strict=True) for instance in found

@@ -86,7 +86,7 @@ def require_answers(session: Session, done: str, on_progress: OnProgress = ignor
     if faults := wait_for_answers(session, on_progress=on_progress):
         rows = "".join(f"\n  {fault}" for fault in faults)
         what = f"{done}, but the API does not answer through the gateway after {SECONDS:.0f} s:{rows}"
-        raise UnhealthyError("api_does_not_answer", what, "`ragops health` says what it lacks, `ragops logs api` why")
+        raise UnhealthyError("api_does_not_answer", what, "`ragops health` shows what it lacks, `ragops logs api` why")
 
 
 def _faults(session: Session, services: list[str]) -> tuple[str, ...]:

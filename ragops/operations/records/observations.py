@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Observations:
     """Instants are seconds of the epoch, 0 if nothing was looked at yet.
 
-    `health` are the statuses of all probes, as words, by name; `drift` is how many resources differed; `scheduled` says
-    of each kind of run whether it is installed; `points` is what `Listing.count` counted in the first repository.
+    `health` are the statuses of all probes, as words, by name; `drift` is how many resources differed; `scheduled` is,
+    for each kind of run, whether it is installed; `points` is what `Listing.count` counted in the first repository.
     """
 
     health_time: float = 0.0

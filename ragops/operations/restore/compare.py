@@ -187,7 +187,7 @@ def _rows_of_points(look: _Comparer, platform: Platform) -> None:
 def difference(chunk: Chunk, payload: Mapping[str, Any]) -> str:
     """Return how a point differs from its chunk, or the chunk from its checksum; empty if neither does."""
     if not chunk.holds:
-        return f"the text of chunk {chunk.id} has another SHA-256 than its row says"
+        return f"the text of chunk {chunk.id} has another SHA-256 than its row has"
     pairs = {
         "text": chunk.content,
         "content_hash": chunk.content_hash,

@@ -128,7 +128,7 @@ def drill(
         folder = scratch_platform.new_folder(session.project)
         result = _attempt(run, folder, keep=request.keep)
     except InterruptedRunError:
-        raise  # it says nothing about the recovery point
+        raise  # it proves nothing about the recovery point
     except RagopsError as error:
         keep_record(session, run.record(error), _NOT_RECORDED)
         raise
@@ -194,7 +194,7 @@ def _prove(run: _Run, scratch: ScratchPlatform) -> Health:
     request = RestoreRequest(run.point.id, safety=False, repository=run.repository)
     try:
         with session.changing():
-            # What the scratch platform holds says nothing about the live one.
+            # What the scratch platform holds proves nothing about the live one.
             repos = replace(run.repos, history=None)
             restore(request, platform, repos, session.restore_journal(), on_progress=run.on_progress)
     except IntegrityError as error:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What was restored; `failure` says that the API did not answer afterwards."""
+    """What was restored; `failure` states that the API did not answer afterwards."""
 
     result: RestoreResult
     failure: UnhealthyError | None = None

@@ -62,7 +62,7 @@ class RecoverState:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recovery point to begin with, or to continue with; `vouched` says whether the key of its signer was named."""
+    """A recovery point to begin with, or to continue with; `vouched` states whether the key of its signer was named."""
 
     request: RecoverRequest
     repos: Repositories

@@ -66,7 +66,7 @@ def project_files(
 _ALWAYS = "secrets.json"
 _OPTIONS = re.compile(rf"{OPTIONS}/(?!\.ragops/|ragops\.)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LARGEST = 64 << 20  # bytes of a file of secrets or credentials
-# The Pulumi state says which processes and containers there are, and this machine has none of them: `up` would take
+# The Pulumi state states which processes and containers there are, and this machine has none of them: `up` would take
 # them for lost, and with a state in common the old machine's would be taken for ours.
 _LEFT_OUT = "pulumi"
 
@@ -130,7 +130,7 @@ def _contents(sealed: Path, known: set[str]) -> tuple[dict[str, bytes], list[str
 def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """Return the regular files but those of the Pulumi state. Raises IntegrityError for what ragops never packs.
 
-    Nothing is ever extracted to where the archive says: files have places of their own. Still, an archive with a link
+    Nothing is ever extracted to the paths of the archive: files have places of their own. Still, an archive with a link
     or a way out of its folder is no backup of ragops, and nothing in it is to be trusted.
     """
     for member in archive:

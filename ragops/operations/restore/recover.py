@@ -172,7 +172,7 @@ def _restore(run: _Run, session: Session) -> None:
 
 
 def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
-    """Say on the error what runs now, what it holds, and the commands that continue from here."""
+    """Add to the error what runs now, what it holds, and the commands that continue from here."""
     request, point = run.found.request, run.found.point
     run.recorded_step(replace(run.progress, failed=True))
     left = session.restore_journal().read()

@@ -1,4 +1,4 @@
-"""repair: the engine's own repair of damaged data, on a copy first; and what says that it is due."""
+"""repair: the engine's own repair of damaged data, on a copy first; and the signs that it is due."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LOG_LINES = 200
 class RepairResult:
     """What a repair came to: `faults` of the data (none: nothing was to be done), what they were made from, their loss.
 
-    `seconds` and `size` (bytes) are what was written after `instant` and is lost; `kept` says where the old data are.
-    `changed` says whether anything was put in place.
+    `seconds` and `size` (bytes) are what was written after `instant` and is lost; `kept` states where the old data are.
+    `changed` states whether anything was put in place.
     """
 
     service: str
@@ -95,11 +95,11 @@ def _serves(endpoint: Endpoint) -> bool:
     return True
 
 
-# --- what says that it is due ----------------------------------------------------------------------------------------
+# --- the signs that it is due -----------------------------------------------------------------------------------------
 
 
 def damage(session: Session) -> str:
-    """Return what the log of Redis says of damaged data since its last start; empty if nothing."""
+    """Return what the log of Redis reports of damaged data since its last start; empty if nothing."""
     try:
         found = session.host.read_log("redis", _LOG_LINES)
         return in_log([line.text for line in found.lines] if found else ())
@@ -109,7 +109,7 @@ def damage(session: Session) -> str:
 
 @contextmanager
 def explaining(session: Session) -> Iterator[None]:
-    """Say the way out (redis_damaged) if a service of the block does not start because of damaged data."""
+    """Raise the way out (redis_damaged) if a service of the block does not start because of damaged data."""
     try:
         yield
     except RagopsError as error:

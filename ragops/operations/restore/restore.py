@@ -253,7 +253,7 @@ def _restore_one(run: _Run, name: str, restore_command: str) -> RestoredService:
 
 
 def _undo_hint(done: Sequence[RestoredService], safety: str) -> str:
-    """Return what to say of the services that were restored before one failed."""
+    """Return a message about the services that were restored before one failed."""
     if not done:
         return ""
     names = ", ".join(service.service for service in done)
@@ -271,7 +271,7 @@ def _counts(point: RecoveryPoint, name: str) -> dict[str, int]:
 
 
 def _held(run: _Run, name: str) -> dict[str, int]:
-    """Return what the service holds now: as the recovery point says, or as counted if it does not say."""
+    """Return what the service holds now: as in the recovery point, or as counted if it has no number."""
     known = _counts(run.point, name)
     with contextlib.suppress(RagopsError):
         live = backup_engine(name).counts(run.platform.endpoint(name))

@@ -38,7 +38,7 @@ _MODELS = "the models of Ollama are left out: `ragops up` fetches them again"
 
 @dataclass(frozen=True)
 class ScratchPlatform:
-    """The project, opened; `notes` say where it differs from the recovery point's in more than names and ports."""
+    """The project, opened; `notes` are where it differs from the recovery point's in more than names and ports."""
 
     session: Session
     notes: tuple[str, ...]

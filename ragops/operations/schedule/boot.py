@@ -73,7 +73,7 @@ def refuse_runtime(project: Project) -> None:
 
 
 def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
-    """Return what `doctor` says of it; a note, for a laptop may not want it."""
+    """Return what `doctor` reports of it; a note, for a laptop may not want it."""
     if registry.facts(project.settings.runtime).manager:
         return ()
     try:

@@ -95,14 +95,14 @@ def install(
     installed: dict[RunKind, Installed] = {}
     notes: list[str] = []
     for kind in kinds:
-        chosen, text, said = kind.make_entry(schedule.environment, schedule.config).install(
+        chosen, text, more = kind.make_entry(schedule.environment, schedule.config).install(
             found,
             scheduler,
             partial(kind.render_block, schedule),
             partial(kind.render_units, schedule, system=found.units.system),
         )
         installed[kind] = Installed(chosen, text, kind.find_next_run(text, _now()))
-        notes += said
+        notes += more
     return InstallReport(installed.get(NIGHTLY), tuple(notes), installed.get(INGEST))
 
 

@@ -75,7 +75,7 @@ def files_of(paths: ProjectPaths, kind: str = "") -> RunFiles:
 class RunLog(io.TextIOBase):
     """A stream that writes each line to the log with its instant, and to `echo`; what it cannot write it forgets.
 
-    Nothing fails for a log: the backup is what matters, and its own writes say it when the disk is full.
+    Nothing fails for a log: the backup is what matters, and its own writes fail when the disk is full.
     """
 
     def __init__(self, path: Path, echo: TextIO | None = None) -> None:

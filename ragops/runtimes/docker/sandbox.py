@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _POLL = 0.05
 _GRACE = 10.0
 _AHEAD = 2  # blocks that wait for the program
-_KILLED = 137  # SIGKILL, as a shell and Docker say it
+_KILLED = 137  # SIGKILL, as a shell and Docker report it
 
 
 class StdinProcess:
@@ -97,7 +97,7 @@ def _wait(talk: BackgroundTask[ExecResult], name: str, limit: float) -> None:
     if done.code == _KILLED:
         raise subprocess_tool.killed_error(name, done.code - 128)
     if done.code:
-        raise RagopsError("tool_failed", f"{name} ended with {done.code}: {done.said}")
+        raise RagopsError("tool_failed", f"{name} ended with {done.code}: {done.error_text}")
 
 
 def _refuse_after(deadline: float, name: str, limit: float) -> None:
@@ -154,7 +154,7 @@ class DockerSandbox:
         """Return what the image's program prints; without a process of ours between, for frequent calls."""
         done = self._host.exec(self._name, command, limit=limit)
         if done.code:
-            raise RagopsError("tool_failed", f"{command[0]} ended with {done.code}: {done.said}")
+            raise RagopsError("tool_failed", f"{command[0]} ended with {done.code}: {done.error_text}")
         return done.text
 
     def put(self, source: Path, name: str, *, changing: bool = False) -> None:

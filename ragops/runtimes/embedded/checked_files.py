@@ -21,7 +21,7 @@ _LIMIT = 60.0
 
 
 def check_files(command: Sequence[str], files: Sequence[ConfigFile]) -> Judgement | None:
-    """Return what the program says, None if it is not here. Raises RagopsError (tool_timeout, disk_full, …)."""
+    """Return what the program reports, None if it is not here. Raises RagopsError (tool_timeout, disk_full, …)."""
     program = shutil.which(command[0]) or shutil.which(Path(command[0]).name)
     if program is None:
         return None

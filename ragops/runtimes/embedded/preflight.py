@@ -71,7 +71,7 @@ def refuse_moved_data(project: Project, service: str) -> None:
     before = read_spec(project.paths.run_dir(service)).get("data_dir")
     now = project.paths.data_dir(service)
     if isinstance(before, str) and before != str(now) and Path(before).exists() and not now.exists():
-        what = f"cannot start {service}: it would start empty, its data lie in {before} and ragops.yaml says {now}"
+        what = f"cannot start {service}: it would start empty, its data lie in {before} and ragops.yaml has {now}"
         raise UsageError("data_moved", what, f"`ragops down`, then mkdir -p {now.parent} && mv {before} {now}")
 
 

@@ -29,7 +29,7 @@ _USER = "10001:10001"  # as images/api/Dockerfile makes it
 _ALIVE = "/healthz"
 QDRANT_FILE, REDIS_FILE, DATABASE_FILE = "qdrant.key", "redis.password", "database.password"
 TOKENS_FILE = "service_tokens.json"
-_FAR = "9999-12-31T00:00:00+00:00"  # until the rotation says otherwise
+_FAR = "9999-12-31T00:00:00+00:00"  # until the rotation sets another time
 _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
 
 

@@ -44,7 +44,7 @@ class Extent(StrEnum):
 class Proof:
     """What was really proven of all parts of one service.
 
-    RESTORED: the engine has restored all of them, and every count is what the manifest says. SAMPLED: it has restored
+    RESTORED: the engine has restored all of them, and every count is what is in the manifest. SAMPLED: it has restored
     the schema and the kinds (tables) in `proven`, whose counts are right; `left` are those that the budget had no time
     for. READ: the engine has read every byte and restored nothing; `detail` is the reason. `notes` are for the user,
     `seconds` is the duration.

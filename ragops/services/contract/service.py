@@ -95,7 +95,7 @@ class Service:
     engines for a person; `settings`, `declare`, `probe` and `outputs`.
 
     Optional: `image` is the reference of the pinned image; `builds_image`: it is built from this package, not pulled.
-    `wheel_version` is the version of its engine as a wheel, empty without one. `update_cost` says what a newer version
+    `wheel_version` is the version of its engine as a wheel, empty without one. `update_cost` is what a newer version
     costs, unless the service has a `step` of its own.
     `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
     `is_optional`: without its section in ragops.yaml there is no such service, unless `is_default_with_images` and the

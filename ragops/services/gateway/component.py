@@ -26,7 +26,7 @@ class GatewayRuntime(Runtime, Protocol):
 
 
 class Gateway(pulumi.ComponentResource):
-    """Envoy, or in an image Kong, with its policy; `endpoint` says how to reach it."""
+    """Envoy, or in an image Kong, with its policy; `endpoint` states how to reach it."""
 
     def __init__(
         self, inputs: GatewayInputs, runtime: GatewayRuntime, opts: pulumi.ResourceOptions | None = None

@@ -46,7 +46,7 @@ _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its NUL
 
 @dataclass(frozen=True)
 class Rendering:
-    """What Envoy reads. `files` are the hot ones by name, `live` what the ready path's header says once they hold."""
+    """What Envoy reads. `files` are the hot ones by name, `live` what the ready path's header states once they hold."""
 
     bootstrap: str
     files: Mapping[str, str]
@@ -186,7 +186,7 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
         merge_slashes=True,
         path_with_escaped_slashes_action="REJECT_REQUEST",
         strip_any_host_port=True,
-        # What the client says of itself is dropped, what the connection says is put in its place.
+        # What the client reports of itself is dropped, what the connection reports is put in its place.
         early_header_mutation_extensions=[_drop_internal_headers()],
         use_remote_address=True,
         # No client is trusted for its address: by default the whole private network is.
@@ -215,7 +215,7 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
 
 
 def _filters(policy: GatewayPolicy, checks: list[Json]) -> list[Json]:
-    """In this order: a consumer is who a signature says that it is, and only who has a token is buffered."""
+    """In this order: a consumer is who a signature proves it to be, and only who has a token is buffered."""
     return [
         {"name": CORS, "typed_config": add_type(f"{HTTP}.cors.v3.Cors")},
         {"name": ADDRESS_LIMIT, "typed_config": idle(ADDRESS_LIMIT)},

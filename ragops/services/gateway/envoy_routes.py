@@ -79,7 +79,7 @@ def _extension(name: str, config: Json) -> Json:
 
 
 def jwt(policy: GatewayPolicy, keys: Json) -> Json:
-    """Every request needs a token; routes that do not say so themselves."""
+    """Every request needs a token; routes that set no other value themselves."""
     provider = {
         "issuer": policy.jwt.issuer,
         "from_headers": [{"name": "Authorization", "value_prefix": f"{scheme} "} for scheme in _SCHEMES],
@@ -115,7 +115,7 @@ def _jwks(keys: Json) -> Json:
 
 
 def routes(policy: GatewayPolicy) -> Json:
-    """Return the whole route table, which says on the ready path which one it is."""
+    """Return the whole route table, which states on the ready path which one it is."""
     return _table(policy, digest(_table(policy, "")))
 
 
@@ -208,7 +208,7 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
             # Only what surely never reached the upstream is tried again: a restart of the API is not seen.
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
         },
-        # For upstreams that do not say so themselves.
+        # For upstreams that set no other value themselves.
         "response_headers_to_add": [header(*each, action="ADD_IF_ABSENT") for each in stated.items()],
         "typed_per_filter_config": per_filter,
     }

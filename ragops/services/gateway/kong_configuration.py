@@ -68,7 +68,7 @@ _SHARED = {
     "ADMIN_ERROR_LOG": "/dev/stderr",
     "LMDB_MAP_SIZE": "128m",
     "MEM_CACHE_SIZE": "16m",
-    # Docker's own name server says 600 s; a new API container would not be found for so long.
+    # Docker's own name server reports 600 s; a new API container would not be found for so long.
     "DNS_ORDER": "LAST,A",
     "DNS_VALID_TTL": "2",
     "DNS_NOT_FOUND_TTL": "1",
@@ -119,7 +119,7 @@ _ANSWERS = (
 
 @dataclass(frozen=True)
 class KongConfiguration:
-    """What Kong takes over without a restart, and how to tell that it did.
+    """What Kong takes over without a restart, and the sign that it did.
 
     `document` holds the key of the certificate, `files` are the same texts as a person may read them. `image`,
     `environment` and `ports` (published by inner ones) belong to the container that can be asked: another one is about

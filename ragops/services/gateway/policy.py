@@ -1,6 +1,6 @@
 """The gateway's policy: what is routed, to whom, under which conditions. One value, rendered for each gateway.
 
-Closed by default: what no route names is 404, a token is asked for unless an exact path says otherwise, and a policy
+Closed by default: what no route names is 404, a token is asked for unless an exact path sets otherwise, and a policy
 that would let somebody near an inner path is refused before any gateway sees it.
 """
 
@@ -60,7 +60,7 @@ SAFE_REQUEST_ID = "[A-Za-z0-9._-]{1,128}"
 IPV6_PREFIX = 64  # bits of an address that count as one client
 BUCKETS = 10_000  # consumers, and addresses, of which the rate limit keeps count at once
 
-# What clients may not tell the upstream: who they are inside, where they came from.
+# What clients may not send to the upstream: who they are inside, where they came from.
 INTERNAL_HEADERS = (
     "x-service-token", "x-service-name", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override",
     "x-jwt-payload", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
@@ -90,7 +90,7 @@ class _Frozen(BaseModel):
 
 
 class Upstream(_Frozen):
-    """The service behind the gateway; seconds. `health_path` says that it is alive, not that all it needs is.
+    """The service behind the gateway; seconds. `health_path` states that it is alive, not that all it needs is.
 
     Connections are kept for the next request: `idle_timeout` must be shorter than the service's own, else it closes one
     in the moment that a request is sent on it, which is a 502.
@@ -123,7 +123,7 @@ class RateLimit(_Frozen):
 
     requests: int = Field(100, ge=1, le=1_000_000, description="requests in each second or minute")
     per: Literal["second", "minute"] = Field("second", description="second or minute")
-    burst: int = Field(200, ge=1, le=1_000_000, description="most requests at once, as `x-ratelimit-limit` says")
+    burst: int = Field(200, ge=1, le=1_000_000, description="most requests at once, as `x-ratelimit-limit` states")
 
     @property
     def seconds(self) -> int:

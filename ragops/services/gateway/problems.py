@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """One of the gateway's own answers; `detail` is empty if the gateway's program says best what is wrong."""
+    """One of the gateway's own answers; `detail` is empty if the gateway's program reports best what is wrong."""
 
     status: int
     title: str
@@ -27,7 +27,7 @@ class Problem:
 
 CHALLENGE = 'Bearer realm="ragops"'
 
-# Nothing is said of a malformed request, and of a failed upstream no more than is anybody's business outside.
+# No detail is given of a malformed request, and of a failed upstream no more than is anybody's business outside.
 PROBLEMS = (
     Problem(400, "Bad Request", "bad_request", "malformed, or a path or a request id that can be read in two ways"),
     Problem(401, "Unauthorized", "invalid_token", headers={"www-authenticate": CHALLENGE}),

@@ -125,7 +125,7 @@ def prune(credentials: Iterable[Credential], now: datetime) -> tuple[Credential,
 def jwks(credentials: Iterable[Credential]) -> dict[str, Any]:
     """Return the JWK Set (RFC 7517) that checks exactly these tokens, in a fixed order.
 
-    Expired ones included: their tokens say so themselves, and a set that changes with the clock would be drift.
+    Expired ones included: their tokens hold their end themselves, and a set that changes with the clock would be drift.
     """
     return {"keys": [dict(item.key) for item in sorted(credentials, key=lambda item: item.kid)]}
 

@@ -61,9 +61,9 @@ def _folder_of(program: str) -> str:
     return f"{folder}/" if folder else ""
 
 
-def fault_in(said: Sequence[str]) -> str:
+def fault_in(lines: Sequence[str]) -> str:
     """Return in one line what a checker has against the files, from the lines that it printed."""
-    text = "\n".join(line for line in said if ": error: " not in line)
+    text = "\n".join(line for line in lines if ": error: " not in line)
     found = _FAILED.search(text)
     words = (found[1] if found else text).split()
-    return " ".join(words) or "it does not say why"
+    return " ".join(words) or "it gives no reason"

@@ -58,7 +58,7 @@ def _targets(answer: Any) -> Check:
         names = [f"{item['labels']['job']}/{item['labels']['instance']}: {item['lastError']}" for item in down]
         more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         text = f"{len(down)} of {len(found)} targets are down: {'; '.join(names[:_SHOWN])}{more}"
-        return Check("targets", Status.DEGRADED, text, "`ragops health` of the service says why, or its log")
+        return Check("targets", Status.DEGRADED, text, "`ragops health` of the service shows why, or its log")
     if waiting:
         return Check("targets", Status.OK, f"{len(found) - len(waiting)} of {len(found)} up, the others not read yet")
     return Check("targets", Status.OK, f"all {len(found)} are up")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ANSWER_SECONDS = 10.0
-_SILENCE_SECONDS = 120.0  # between two lines of a pull: the server says how far it is all the time
+_SILENCE_SECONDS = 120.0  # between two lines of a pull: the server reports how far it is all the time
 _ATTEMPTS = 5
 _LOG = "see `ragops logs ollama`"
 
@@ -58,15 +58,15 @@ def fetch(url: str, models: Sequence[str]) -> None:
 
 
 def _pull(url: str, model: str) -> None:
-    """One request; its answer is a line for each step, and the last one says success."""
-    said: dict[str, Any] = {}
+    """One request; its answer is a line for each step, and the last one states success."""
+    status: dict[str, Any] = {}
     body = {"model": model, "stream": True}
     with httpx.stream("POST", f"{url}/api/pull", json=body, timeout=_SILENCE_SECONDS, trust_env=False) as answer:
         for line in answer.iter_lines():
-            said = _values(line)
-            if "error" in said:
-                raise _explain_refusal(model, str(said["error"])[:200])
-    if said.get("status") != "success":
+            status = _values(line)
+            if "error" in status:
+                raise _explain_refusal(model, str(status["error"])[:200])
+    if status.get("status") != "success":
         raise httpx.RemoteProtocolError("the answer ended before the model was there")
 
 

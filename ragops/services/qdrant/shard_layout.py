@@ -56,7 +56,7 @@ class ShardLayout:
         return {**factors, "write_consistency_factor": least_copies(self.copies), "metadata": self.metadata()}
 
     def metadata(self) -> dict[str, Any]:
-        """Return what the collection itself says of the choice."""
+        """Return what the collection itself states of the choice."""
         noted = {EVERY_NODE: self.copies} if self.on_every_node else {}
         noted |= {SHARDS_SET: self.shards} if self.is_set else {}
         return noted | ({EXPECTED: self.expected} if self.expected else {})

@@ -45,7 +45,7 @@ def int8(*, held: bool) -> dict[str, Any]:
 
 
 def with_storage(body: Mapping[str, Any], storage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the body that creates a collection with this storage, as far as it does not say otherwise itself."""
+    """Return the body that creates a collection with this storage, as far as it does not set another one itself."""
     made = dict(body)
     for section in ("optimizers_config", "hnsw_config"):
         own = made.get(section) or {}

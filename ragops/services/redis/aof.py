@@ -43,7 +43,7 @@ _NAME = re.compile(rf"{re.escape(PREFIX)}\.(\d+)\.(base|incr)\.(rdb|aof)")
 _LINE = re.compile(r'file "?([^" ]+)"? seq (\d+) type ([bhi])( .*)?')
 _TIME = re.compile(rb"#TS:(\d{9,11})\r\n")
 _BLOCK = 1 << 20
-_LONGEST = 64  # bytes of a line that says a time or a length
+_LONGEST = 64  # bytes of a line that states a time or a length
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class AofFile:
 
 @dataclass(frozen=True)
 class Chain:
-    """Base and increments in their order, `faults` in what the manifest says of them; `cut` are those after a gap."""
+    """Base and increments in their order, `faults` of them by the manifest; `cut` are those after a gap."""
 
     base: AofFile | None
     increments: tuple[AofFile, ...]

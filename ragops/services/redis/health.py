@@ -105,7 +105,7 @@ def _users(endpoint: Endpoint, listed: list[str]) -> Iterator[Check]:
     """Users that the next start does not bring back, and whether the others are those of the file."""
     known, wanted = endpoint.options.get("users", ""), endpoint.options.get("users_file", "")
     if not known:
-        return  # provisioned by a ragops that did not say
+        return  # provisioned by a ragops that did not record it
     if wanted and not any(line.split()[1] == wanted for line in listed):
         what = "it runs with other users than ragops.yaml has"
         yield Check("users", Status.DEGRADED, what, "take them over: `ragops up`")

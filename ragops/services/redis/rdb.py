@@ -39,7 +39,7 @@ class RdbStream:
         self._socket = connection
         self._buffer = bytearray()
         self._mark = b""
-        self._left: int | None = None  # bytes of the file that have not been read, if the server has said its size
+        self._left: int | None = None  # bytes of the file that have not been read, if the server has sent its size
 
     def begin(self, user: str, password: str) -> None:
         """Log in, ask for the file, and return once its point in time is fixed. Raises RagopsError."""
@@ -79,9 +79,9 @@ class RdbStream:
     def _command(self, *arguments: str) -> None:
         parts = [word.encode() for word in arguments]
         self._send(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
-        if not (said := self._line()).startswith(b"+"):
+        if not (answer := self._line()).startswith(b"+"):
             raise RagopsError(
-                "redis_save_failed", f"cannot read the data of redis: it refuses {arguments[0]}: {_text(said)}", _HINT
+                "redis_save_failed", f"cannot read the data of redis: it refuses {arguments[0]}: {_text(answer)}", _HINT
             )
 
     def _send(self, data: bytes) -> None:
@@ -147,19 +147,20 @@ def read_counts(check: StreamCheck) -> dict[str, int]:
     Raises IntegrityError (rdb_unreadable), and what the check raises.
     """
     try:
-        (said,) = check.outputs()
+        (answer,) = check.outputs()
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
         what = f"cannot read the RDB file: {error.message}"
         raise IntegrityError("rdb_unreadable", what, OTHER_POINT) from error
-    return counts_in(said)
+    return counts_in(answer)
 
 
-def counts_in(said: str) -> dict[str, int]:
+def counts_in(answer: str) -> dict[str, int]:
     """Return the counts that the tool prints. Raises IntegrityError (rdb_unreadable) without them."""
-    found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
-    if "RDB looks OK" not in said or len(found) != 2:
-        last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
+    lines = re.findall(r"^\[info\] (\d+) (keys|expires)\b", answer, re.MULTILINE)
+    found = {kind: int(number) for number, kind in lines}
+    if "RDB looks OK" not in answer or len(found) != 2:
+        last = "; ".join(line for line in answer.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
         raise IntegrityError("rdb_unreadable", f"cannot read the RDB file: {last}", OTHER_POINT)
     return found

@@ -162,10 +162,10 @@ class _Attempt:
         with sandbox.start_with_stdin(command, _LIMIT) as tool:
             tool.write(b"y\n")
             tool.write(b"")
-            said = tool.output()
-        matched = _ANALYZED.search(said)
+            report = tool.output()
+        matched = _ANALYZED.search(report)
         if matched is None:
-            raise RagopsError("tool_failed", f"cannot read the report of {command[0]}: {said[-300:]}")
+            raise RagopsError("tool_failed", f"cannot read the report of {command[0]}: {report[-300:]}")
         return int(matched[2])
 
     def _load(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
@@ -184,9 +184,9 @@ class _Attempt:
                     return None
         return None
 
-    def _cut_unknown(self, sandbox: Sandbox, kept: dict[AofFile, int], said: str) -> bool:
+    def _cut_unknown(self, sandbox: Sandbox, kept: dict[AofFile, int], report: str) -> bool:
         """Cut where a command begins that the engine lacks; returns False if its error is another one."""
-        matched = next((found for pattern in _UNKNOWN if (found := pattern.search(said))), None)
+        matched = next((found for pattern in _UNKNOWN if (found := pattern.search(report))), None)
         file = next((one for one in kept if matched and one.path.endswith(matched["file"])), None)
         if matched is None or file is None:
             return False
@@ -204,7 +204,7 @@ class _Attempt:
         return True
 
     def _instant(self, base: AofFile | None, kept: Mapping[AofFile, int], lost: int) -> datetime:
-        """When the data were as the kept files say."""
+        """When the data were by the kept files."""
         if not lost:
             return self._end()
         for file, end in reversed(list(kept.items())):

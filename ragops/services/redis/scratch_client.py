@@ -50,10 +50,10 @@ def _by_socket(client: redis.Redis) -> Ask:
 
 
 def _ask_redis_cli(sandbox: Sandbox, *words: str) -> str:
-    said = sandbox.output(["redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e", *words], _LIMIT)
-    if said.startswith("LOADING"):
+    answer = sandbox.output(["redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e", *words], _LIMIT)
+    if answer.startswith("LOADING"):
         raise RagopsError("redis_loading", "the scratch server still reads its file")
-    return said
+    return answer
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:

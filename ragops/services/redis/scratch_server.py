@@ -67,8 +67,8 @@ class ScratchServer:
             return MissingError(
                 "engine_not_installed", "cannot read the RDB file: the engine that wrote it is not here"
             )
-        said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
-        what = f"cannot read the RDB file:\n{said}"
+        log = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
+        what = f"cannot read the RDB file:\n{log}"
         return IntegrityError("rdb_unreadable", what, OTHER_POINT)
 
     def _read_loading(self) -> tuple[bool, bool]:

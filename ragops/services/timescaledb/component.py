@@ -216,16 +216,16 @@ def tune(memory: int, cpus: int, connections: int) -> dict[str, str]:
 
 
 def parameters(settings: TimescaleSettings) -> Mapping[str, str]:
-    """`tuned` for the settings; what they say themselves wins."""
+    """`tuned` for the settings; their own values win."""
     locks = str(settings.max_locks_per_transaction or "")
-    said = {
+    stated = {
         "shared_buffers": settings.shared_buffers,
         "work_mem": settings.work_mem,
         "max_locks_per_transaction": locks,
     }
     cpus = settings.cpus or os.cpu_count() or 1
     found = tune(settings.memory_bytes, cpus, settings.max_connections)
-    return {**found, **{name: value for name, value in said.items() if value}}
+    return {**found, **{name: value for name, value in stated.items() if value}}
 
 
 def shared_memory(settings: TimescaleSettings) -> int:

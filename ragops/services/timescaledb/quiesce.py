@@ -76,7 +76,7 @@ def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = I
 
     The server ends it if this process is silent for `idle` seconds: a ragops that hangs blocks no writer.
     Raises LockedError (quiesce_blocked) that names the sessions in its way; at the end UnhealthyError (quiesce_lost) if
-    the lock was lost during the block; else as `translate_errors` says.
+    the lock was lost during the block; else as `translate_errors`.
     """
     database = endpoint.options["database"]
     with roles.session(endpoint) as connection:

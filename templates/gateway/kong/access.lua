@@ -1,4 +1,4 @@
--- Before any signature is checked. A token only says who asks, so it takes nothing out of a bucket: claims.lua does that,
+-- Before any signature is checked. A token only names who asks, so it takes nothing out of a bucket: claims.lua does that,
 -- behind the check. But a consumer whose bucket is empty is refused without the check.
 return function()
   local mine = kong.ctx.plugin

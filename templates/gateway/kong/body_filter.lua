@@ -6,13 +6,13 @@ return function()
   if not problem then
     return
   end
-  mine.said = ((mine.said or "") .. (ngx.arg[1] or "")):sub(1, MOST)
+  mine.body = ((mine.body or "") .. (ngx.arg[1] or "")):sub(1, MOST)
   if not ngx.arg[2] then
     ngx.arg[1] = nil
     return
   end
-  local said = JSON.decode(mine.said)
-  local message = type(said) == "table" and type(said.message) == "string" and said.message or problem.title
+  local answer = JSON.decode(mine.body)
+  local message = type(answer) == "table" and type(answer.message) == "string" and answer.message or problem.title
   if message == problem.title and problem.otherwise then
     message = problem.otherwise
   end

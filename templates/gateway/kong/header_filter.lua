@@ -1,4 +1,4 @@
--- What the gateway says by itself is a problem detail (RFC 9457); body_filter.lua writes it.
+-- An answer of the gateway's own is a problem detail (RFC 9457); body_filter.lua writes it.
 local function never_connected()
   return not tostring(ngx.var.upstream_connect_time or ""):find("%d")
 end

@@ -109,7 +109,7 @@ def test_one_that_dies_at_every_start_is_seen_as_a_loop(whole: Any, kept: Any, w
     done = whole.docker.run_once(
         f"{whole.name('redis')}.harm", image, broken, mounts={volume: "/v"}, capabilities=("DAC_OVERRIDE", "FOWNER")
     )
-    assert done.code == 0, done.said
+    assert done.code == 0, done.error_text
     whole.docker.api.kill(whole.name("redis"), "SIGTERM")
     wait_for(lambda: not whole.container("redis").state.running, 60, "its end")
     whole.docker.start(whole.name("redis"))

@@ -253,7 +253,7 @@ def damage(safe: Safe) -> None:
         f"{whole.names.network}-empty", container.image_id, ["sh", "-c", "rm -rf /data/*"],
         mounts={whole.names.data_volume("redis"): "/data"}, user="0", capabilities=["DAC_OVERRIDE", "FOWNER"],
     )  # fmt: skip
-    assert done.code == 0, done.said
+    assert done.code == 0, done.error_text
 
 
 def test_everything_is_back_after_damage(well: Safe) -> None:

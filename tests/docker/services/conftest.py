@@ -70,7 +70,7 @@ class Service(Client):
 
     def sh(self, script: str) -> str:
         done = self.docker.exec(self.name, ["sh", "-c", script])
-        assert done.code == 0, done.said
+        assert done.code == 0, done.error_text
         return done.text
 
     def platform(self, config: Path) -> Platform:

@@ -200,7 +200,7 @@ def damaged(service: Any, script: str) -> None:
         f"{name}.damage", container.image_id, ("sh", "-ec", f"cd /v/current/appendonlydir; {script}"),
         mounts={mount.source: "/v"}, capabilities=["DAC_OVERRIDE", "FOWNER"],
     )  # fmt: skip
-    assert done.code == 0, done.said
+    assert done.code == 0, done.error_text
 
 
 DAMAGES = {

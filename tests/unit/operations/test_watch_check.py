@@ -50,7 +50,7 @@ def test_what_the_checker_refuses_is_refused_in_its_words(tmp_path: Path) -> Non
     with pytest.raises(UsageError) as caught:
         watch_check.refuse_unreadable(found)
     assert caught.value.code == "observability_refused"
-    said = "promtool says: parsing YAML file prometheus.yml: it is no good"
+    said = "promtool reports: parsing YAML file prometheus.yml: it is no good"
     assert caught.value.message == f"cannot use the configuration of Prometheus: {said}"
     (finding,) = watch_check.findings(found)
     assert finding.status is Status.DOWN
@@ -116,7 +116,7 @@ def test_images_bring_their_own_checkers() -> None:
         (("Checking prometheus.yml", "  FAILED:", "parsing YAML file prometheus.yml: not a valid duration"),
          "parsing YAML file prometheus.yml: not a valid duration"),
         (("no such option",), "no such option"),
-        ((), "it does not say why"),
+        ((), "it gives no reason"),
     ],
 )  # fmt: skip
 def test_a_fault_is_one_line(lines: tuple[str, ...], fault: str) -> None:

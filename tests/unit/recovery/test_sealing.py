@@ -237,7 +237,7 @@ def test_a_bomb_stays_small_in_memory_and_on_the_disk(key: Key) -> None:
     wanted, target = stated(b"x" * 1000, stored, key), Nowhere()
     tracemalloc.start()
     try:
-        with pytest.raises(IntegrityError, match="longer than its manifest says"):
+        with pytest.raises(IntegrityError, match="longer than its manifest states"):
             decode(io.BytesIO(stored), target, wanted, key.identities)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:

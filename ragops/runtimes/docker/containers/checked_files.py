@@ -23,7 +23,7 @@ _LIMIT = 60.0
 def check_files(
     host: DockerHost, names: DockerNames, image: str, command: Sequence[str], files: Sequence[ConfigFile]
 ) -> Judgement | None:
-    """Return what the program says, None if the image is not here. Raises RagopsError (docker_failed, …)."""
+    """Return what the program reports, None if the image is not here. Raises RagopsError (docker_failed, …)."""
     if not host.image_id(image):
         return None
     name = f"{names.network}.check"
@@ -31,7 +31,7 @@ def check_files(
     with host.created(name, image, argv, mounts={}, labels=labels):
         host.put_archive(name, "/", _entries(files))
         done = host.run_created(name, limit=_LIMIT)
-    lines = f"{done.text}\n{done.said}".replace(f"/{_FOLDER}/", "").splitlines()
+    lines = f"{done.text}\n{done.error_text}".replace(f"/{_FOLDER}/", "").splitlines()
     return Judgement(done.code == 0, tuple(line for line in lines if line.strip()))
 
 

@@ -130,7 +130,7 @@ class DataVolume:
                 labels=temporary(self.container.labels, "look"),
             )  # fmt: skip
         if done.code != 0:
-            raise RagopsError("data_unreadable", f"cannot read the volume {self.volume.source}: {done.said}")
+            raise RagopsError("data_unreadable", f"cannot read the volume {self.volume.source}: {done.error_text}")
         return done.text
 
     @contextmanager
@@ -146,7 +146,7 @@ class DataVolume:
     def _run(self, name: str, doing: str) -> None:
         done = self.host.run_created(name, limit=_LIMIT)
         if done.code != 0:
-            what = f"cannot {doing} in the volume {self.volume.source} (exit {done.code}): {done.said}"
+            what = f"cannot {doing} in the volume {self.volume.source} (exit {done.code}): {done.error_text}"
             raise RagopsError("data_not_replaced", what, "nothing of it was removed; see its folders there")
 
 

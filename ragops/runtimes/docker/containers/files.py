@@ -158,7 +158,7 @@ def _links(wanted: FileSet, chosen: str) -> Iterator[ArchiveEntry]:
 def _switch(host: DockerHost, name: str, volume: str) -> None:
     done = host.run_created(name)
     if done.code != 0:
-        what = f"cannot write the files of the volume {volume} (exit {done.code}): {done.said}"
+        what = f"cannot write the files of the volume {volume} (exit {done.code}): {done.error_text}"
         raise RagopsError("files_not_written", what, "the old ones are still in place; run `ragops up` again")
 
 

@@ -63,7 +63,7 @@ def clear_left_over(
             _remove(docker, container)
     for network in networks:
         if network.id not in in_state:
-            with contextlib.suppress(RagopsError):  # containers of ours are in it: then the engine says what is wrong
+            with contextlib.suppress(RagopsError):  # containers of ours are in it: the engine reports what is wrong
                 docker.remove_network(network.id)
 
 

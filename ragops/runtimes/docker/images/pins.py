@@ -44,8 +44,8 @@ class Pin:
 class Pins:
     """What the references of one environment mean, kept in `images.json` of its run folder.
 
-    A tag that moves changes nothing by itself: what is used changes where the reference in the settings changes, or
-    where `ragops images pull` or `ragops images build` has said so.
+    A tag that moves changes nothing by itself: what is used changes if the reference in the settings changes, or
+    after `ragops images pull` or `ragops images build`.
     """
 
     def __init__(self, path: Path) -> None:

@@ -105,7 +105,7 @@ def _disk(docker: DockerHost) -> Check:
     folder, free = found
     text = f"{size(free)} free in {folder}, where Docker keeps images and data"
     if free < docker_preflight.MIN_FREE_BYTES:
-        return Check("disk", Status.DOWN, text, "free some of it: `docker system df` says what takes it")
+        return Check("disk", Status.DOWN, text, "free some of it: `docker system df` shows what takes it")
     hint = "" if free >= _COMFORTABLE else "data, images and recovery points will soon need more"
     return Check("disk", Status.DEGRADED if hint else Status.OK, text, hint)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 GONE = "is gone"
 _LOOP_RESTARTS = 3
 _LOOP_SECONDS = 120.0  # one that has run for longer since its last restart has come out of the loop
-_KILLED = (0, 137, 143)  # nothing to tell: it was stopped, or killed
+_KILLED = (0, 137, 143)  # nothing to report: it was stopped, or killed
 _SIZES = frozenset({"memory limit"})
 
 

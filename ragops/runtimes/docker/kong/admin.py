@@ -78,7 +78,7 @@ def request(docker: DockerHost, container: str, method: str, path: str, body: st
     except IncompleteRead as error:  # a long answer is cut off; its beginning is enough
         return answer.status, error.partial
     except HTTPException as error:
-        what = f"cannot ask the Admin API of {container}: {done.said[-200:] or 'it does not answer'}"
+        what = f"cannot ask the Admin API of {container}: {done.error_text[-200:] or 'it does not answer'}"
         hint = "`ragops logs gateway` may show why; `ragops up` restarts it"
         raise RagopsError("gateway_silent", what, hint) from error
 

@@ -40,7 +40,7 @@ class KongPlace:
 
 
 def apply(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> None:
-    """Make Kong do what `wanted` says, or leave it as it was.
+    """Make Kong do what is in `wanted`, or leave it as it was.
 
     One that does not run, or is about to be replaced, gets its file unasked. Raises RagopsError: gateway_config_invalid
     (nothing was touched), gateway_smoke_failed (the last good configuration is back), gateway_silent.
@@ -74,7 +74,7 @@ def validate(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) ->
         limit=_PARSE_SECONDS,
     )
     if done.code != 0:
-        raise admin.refused(_error_excerpt(done.said))
+        raise admin.refused(_error_excerpt(done.error_text))
 
 
 def store(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> None:
@@ -115,7 +115,7 @@ def digest(document: str) -> str:
 def _undone(
     docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mark: str | None, failure: str
 ) -> RagopsError:
-    """Have Kong take again what lies in the volume; the error says whether it works by `mark`, as it did before."""
+    """Have Kong take again what lies in the volume; the error states whether it works by `mark`, as it did before."""
     outcome = "there was no earlier configuration to go back to"
     if before := stored(docker, place):
         try:
@@ -126,11 +126,11 @@ def _undone(
     return RagopsError(
         "gateway_smoke_failed",
         f"cannot apply the gateway's configuration: it fails its smoke test: {failure}; {outcome}",
-        "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
+        "`ragops logs gateway` may show why; `ragops gateway diff` shows what is new",
     )
 
 
-def _error_excerpt(said: str) -> str:
+def _error_excerpt(output: str) -> str:
     """Return what is wrong, one line for each thing."""
-    lines = [line.strip() for line in said.splitlines()]
+    lines = [line.strip() for line in output.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith(_NOISE))[-1500:] or "no reason given"

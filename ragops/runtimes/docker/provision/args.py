@@ -197,7 +197,7 @@ def files_args(
     }
 
 
-# Words for a container's log; as an exit code 78 says that its configuration is at fault (sysexits.h).
+# Words for a container's log; as an exit code 78 states that its configuration is at fault (sysexits.h).
 _FOREIGN = "has files but no {marker}: move it away, or restore it from a recovery point"
 
 

@@ -28,7 +28,7 @@ _VALIDATE_SECONDS = 30.0
 
 
 def apply(wanted: GatewayConfiguration) -> None:
-    """Make the gateway do what `wanted` says, or leave it as it was.
+    """Make the gateway do what is in `wanted`, or leave it as it was.
 
     A gateway that does not run, or is about to be restarted with another bootstrap, gets its files unasked. Raises
     RagopsError: gateway_config_invalid (nothing was touched), gateway_smoke_failed (the last good files are back).
@@ -117,7 +117,7 @@ def _put(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str | None, failure: str) -> RagopsError:
-    """Put `before` back, whose mark is `mark`; the error says whether the gateway is as it was."""
+    """Put `before` back, whose mark is `mark`; the error states whether the gateway is as it was."""
     from ragops.runtimes.gateway_smoke import back_in_force
 
     outcome = "there was no earlier configuration to go back to"
@@ -127,7 +127,7 @@ def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str |
     return RagopsError(
         "gateway_smoke_failed",
         f"cannot apply the gateway's configuration: it fails its smoke test: {failure}; {outcome}",
-        "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
+        "`ragops logs gateway` may show why; `ragops gateway diff` shows what is new",
     )
 
 

@@ -1,4 +1,4 @@
-"""The Pulumi dynamic provider that keeps one host process as its ProcessSpec says.
+"""The Pulumi dynamic provider that keeps one host process as in its ProcessSpec.
 
 Runs inside Pulumi's provider host, which imports this module by name. An interrupted `up` is repeated: the process that
 it left is adopted by its record.

@@ -49,7 +49,7 @@ def log_path(run_dir: Path, service: str) -> Path:
 
 
 def ensure_running(spec: ProcessSpec) -> None:
-    """Make the process run as `spec` says and wait until it is healthy.
+    """Make the process run as in `spec` and wait until it is healthy.
 
     One that runs already with the same digest is adopted, one that differs or has lost its record is stopped first.
     Raises MissingError (port_taken, disk_full) before anything starts, RagopsError (service_failed) with the log's
@@ -217,8 +217,8 @@ def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
         what = f"cannot initialise {spec.service} within {_INIT_TIMEOUT:.0f} s"
         raise RagopsError("init_failed", what, hint) from error
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip())[-800:]
-        what = f"cannot initialise {spec.service} (exit {done.returncode}): {said}"
+        reason = (done.stderr.strip() or done.stdout.strip())[-800:]
+        what = f"cannot initialise {spec.service} (exit {done.returncode}): {reason}"
         raise RagopsError("init_failed", what, hint)
 
 

@@ -32,7 +32,7 @@ _REQUESTS = Row(
             "Requests by route",
             "reqps",
             "Which routes are asked.",
-            "never: it only says how busy each route is.",
+            "never: it only shows how busy each route is.",
             ("sum by (route) (rate(ragops_api_requests_total{%}[$__rate_interval]))", "{{route}}"),
         ),
         lines(
@@ -112,7 +112,7 @@ _PARTS = Row(
             "Cache hit rate",
             "percentunit",
             "The part of all questions that was answered from the cache.",
-            "`ragops health redis`; a low rate alone only says that questions differ.",
+            "`ragops health redis`; a low rate alone only shows that questions differ.",
             (
                 'sum(rate(ragops_api_cache_total{%, outcome="hit"}[$__rate_interval]))'
                 " / (sum(rate(ragops_api_cache_total{%}[$__rate_interval])) > 0)",

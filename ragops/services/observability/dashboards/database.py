@@ -95,7 +95,7 @@ _WORK = Row(
             "Rows",
             "ops",
             "Read and written.",
-            "never: it only says how busy the database is.",
+            "never: it only shows how busy the database is.",
             ("sum(rate(pg_stat_database_tup_fetched{%}[$__rate_interval]))", "read"),
             ("sum(rate(pg_stat_database_tup_inserted{%}[$__rate_interval]))", "inserted"),
             ("sum(rate(pg_stat_database_tup_updated{%}[$__rate_interval]))", "updated"),

@@ -144,7 +144,7 @@ _CONTAINERS = Row(
             "Restarts",
             "none",
             "Starts of each container, in an hour.",
-            "its log says why it ends.",
+            "its log shows why it ends.",
             (f"sum by (container) (changes(container_start_time_seconds{{@}}[1h]) {_NAMED})", "{{container}}"),
             red=3,
             alert="ContainerRestarts",

@@ -28,7 +28,7 @@ _NOW = Row(
             "Requests",
             "reqps",
             "What clients ask, at the gateway.",
-            "never: it only says how busy the platform is.",
+            "never: it only shows how busy the platform is.",
             "ragops:requests:rate5m{@}",
         ),
         number(

@@ -53,7 +53,7 @@ _NODES = Row(
             "Points",
             "short",
             "In all collections, as the node with the most counts them.",
-            "never: it only says how much there is.",
+            "never: it only shows how much there is.",
             "max(sum by (instance) (collection_points{%}))",
         ),
         lines(

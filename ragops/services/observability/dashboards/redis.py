@@ -84,7 +84,7 @@ _TIME = Row(
             "Commands",
             "ops",
             "How many a second.",
-            "never: it only says how busy Redis is.",
+            "never: it only shows how busy Redis is.",
             ("sum(rate(redis_commands_total{%}[$__rate_interval]))", "commands"),
         ),
         lines(

@@ -1,4 +1,4 @@
-"""How fast the error budget of 99.9% and of 99.99% is spent, over two windows each, and the series that say so.
+"""How fast the error budget of 99.9% and of 99.99% is spent, over two windows each, and the series that show it.
 
 A fast and a slow rate, each over a long window that proves it and a short one that ends it, after Google's "The Site
 Reliability Workbook", chapter 5. Requests are counted at the gateway, where clients see them; without one at the API.

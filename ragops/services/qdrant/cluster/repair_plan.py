@@ -1,6 +1,6 @@
 """Plans the repair of shards whose replicas differ: what differs is dropped and copied from those that agree. Pure.
 
-Which replica is right a majority says, as in reads with `consistency: majority`: more than half of the replicas of a
+A majority decides which replica is right, as in reads with `consistency: majority`: more than half of the replicas of a
 shard hold the same points. Two that differ have none. Each replica that differs is dropped and made again on its node
 before the next one is, so that a shard never has fewer than two active replicas, all of them right.
 """

@@ -176,7 +176,7 @@ class ShardOrder:
         return now - self._idle_since
 
     def _report(self, nodes: Nodes) -> None:
-        """Show what the source says of the transfer; no other node has it."""
+        """Show what the source reports of the transfer; no other node has it."""
         name = self.topology.name_of(self.step.source)
         source = next((client for client in nodes.clients if client.name == name), None)
         if source is None or self.step.verb is Verb.DROP:

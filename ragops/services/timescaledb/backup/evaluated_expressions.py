@@ -105,7 +105,7 @@ class Evaluated:
     """What of a database asks for care at a restore.
 
     `functions` (signatures) use names without a schema, `checks` are those of tables and domains as (owner, name) that
-    have to wait for all rows, `levels` tables whose rows come before all others, in this order; `words` say what is
+    have to wait for all rows, `levels` tables whose rows come before all others, in this order; `words` are what is
     concerned and why, one line for each object.
     """
 

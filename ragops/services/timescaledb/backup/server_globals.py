@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
 
 PART = "server.json"
-_MODEL = ConfigDict(frozen=True, extra="ignore")  # a newer ragops may say more
+_MODEL = ConfigDict(frozen=True, extra="ignore")  # a newer ragops may write more
 
 
 class Role(BaseModel):
@@ -40,7 +40,7 @@ class Role(BaseModel):
 
 
 class Membership(BaseModel):
-    """`member` is in `role`, as `grantor` said; `inherit` and `set_role` are None before PostgreSQL 16."""
+    """`member` is in `role`, by `grantor`; `inherit` and `set_role` are None before PostgreSQL 16."""
 
     model_config = _MODEL
 
@@ -239,8 +239,8 @@ def _path(database: Database, application: str, schemas: tuple[str, ...]) -> tup
 
     found: list[str] = []
     for role in (application, ""):
-        for said in (item.settings for item in database.settings if item.role == role):
-            for line in said:
+        for settings in (item.settings for item in database.settings if item.role == role):
+            for line in settings:
                 name, value = setting(line)
                 found += words(value) if name == "search_path" else []
     known = [application if name == "$user" else name for name in (*found, "$user", "public", *schemas)]

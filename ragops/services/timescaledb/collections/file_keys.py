@@ -88,7 +88,7 @@ def file_rules(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> FileRul
 
 
 def layout_keys(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> LayoutKeys:
-    """Return what a collection's row, else the document's `defaults`, say of its layout. Raises as `file_rules`."""
+    """Return what a collection's row, else the document's `defaults`, hold of its layout. Raises as `file_rules`."""
     values = _valid(extra, defaults)
     return LayoutKeys(values["expectedPoints"], values["shards"])
 

@@ -23,7 +23,7 @@ def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) 
 
     Values that are those of the document's defaults or of `built_in` are left out. Collections that were made in the
     database stay there. `connection` is an idle autocommit one. Raises
-    RagopsError as `translate_errors` says.
+    RagopsError as `translate_errors`.
     """
     return "".join(_lines(connection, built_in))
 

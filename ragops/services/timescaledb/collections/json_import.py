@@ -60,7 +60,7 @@ class ImportReport:
 
     `absent` are collections that came from a file once and are not in this one: they are left as they are.
     `unread_keys` counts the keys that are kept and that nothing acts on.
-    `document_changed` says whether the document's defaults or its own unknown keys are others than before.
+    `document_changed` states whether the document's defaults or its own unknown keys are others than before.
     """
 
     file: str
@@ -87,7 +87,7 @@ def import_collections(
 
     `connection` is an idle autocommit one. With `dry_run` the same is compared, nothing written, no row locked. Raises
     InvalidInputError if a name belongs to a collection of the database, MissingError if the schema is not there,
-    RagopsError as `translate_errors` says.
+    RagopsError as `translate_errors`.
     """
     with translate_errors(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):
         _require_schema(connection)

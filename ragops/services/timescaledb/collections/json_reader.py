@@ -167,7 +167,7 @@ class _Source:
         return found
 
     def fault(self, message: str, position: int | None = None) -> JsonFault:
-        """Return a JsonFault at `position` in the window, or where reading stands, that says what is there."""
+        """Return a JsonFault at `position` in the window, or where reading stands, that states what is there."""
         at = self._position if position is None else position
         line = self._line() + self._text.count("\n", self._position, at)
         line_start = self._text.rfind("\n", 0, at)

@@ -94,7 +94,7 @@ def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
 def fill(job: RestoreJob) -> tuple[str, ...]:
     """Fill and compare; returns notes on what differs.
 
-    What pg_restore cannot do in one go is done in stages, at once if the recovery point says so, else in a second
+    What pg_restore cannot do in one go is done in stages, at once if the recovery point asks for it, else in a second
     attempt. Raises IntegrityError (counts_differ), RagopsError.
     """
     notes = _put_settings(job)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.postgres import Connection
 
-# Of what inherits one nothing is said: it goes and comes back with that of its parent.
+# Of what inherits one there is no note: it goes and comes back with that of its parent.
 _PRESENT = """
     SELECT c.relkind::text, format('%I.%I', n.nspname, c.relname), k.conname, pg_get_constraintdef(k.oid),
            coalesce(obj_description(k.oid, 'pg_constraint'), '')
@@ -62,8 +62,8 @@ class Check:
             if connection.closed:
                 raise
             self._add(connection, " NOT VALID")
-            said = error.diag.message_primary
-            notes.append(f"the check {self.name} of {self.owner} holds for new rows only (NOT VALID): {said}")
+            reason = error.diag.message_primary
+            notes.append(f"the check {self.name} of {self.owner} holds for new rows only (NOT VALID): {reason}")
         if self.comment:
             on = sql.SQL("DOMAIN " if self.kind == "d" else "") + sql.SQL(self.owner)
             statement = sql.SQL("COMMENT ON CONSTRAINT {} ON {} IS {}")

@@ -212,8 +212,8 @@ class Stages:
             if not (self._thorough and "errors ignored on restore" in error.message):
                 raise
             faults = [line for line in error.message.splitlines() if "error:" in line]
-            said = (line.partition("error:")[2].strip() for line in faults)
-            self.notes += [NotRestored(f"cannot make again: {words}") for words in said]
+            reasons = (line.partition("error:")[2].strip() for line in faults)
+            self.notes += [NotRestored(f"cannot make again: {words}") for words in reasons]
         with self._job.connected() as connection:
             for check in reversed(self._dropped):
                 self.notes += check.put_back(connection)

@@ -137,9 +137,9 @@ def _complete(connection: Connection, role: Role, made: Made, *, compare: bool) 
         return
     limit, settings, *flags = row
     here = dict(setting(line) for line in settings)
-    said = dict(setting(line) for line in role.settings)
+    recorded = dict(setting(line) for line in role.settings)
     _settings(connection, role, [line for line in role.settings if setting(line)[0] not in here], made)
-    differing = [f"setting {name}" for name, value in said.items() if here.get(name, value) != value]
+    differing = [f"setting {name}" for name, value in recorded.items() if here.get(name, value) != value]
     if compare:
         pairs = zip(role.attributes.items(), flags, strict=True)
         differing += [f"{name} was {'on' if wanted else 'off'}" for (name, wanted), now in pairs if wanted != now]

@@ -84,7 +84,7 @@ FROM pg_namespace AS schema WHERE schema.nspname = 'rag'
 def foreign_schema(connection: Connection) -> tuple[str, str]:
     """Return what a schema `rag` without ragops' record of migrations is, and the hint; empty if there is none.
 
-    Raises RagopsError as `translate_errors` says.
+    Raises RagopsError as `translate_errors`.
     """
     with translate_errors():
         row = connection.execute(_QUERY).fetchone()

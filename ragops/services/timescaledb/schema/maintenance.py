@@ -28,7 +28,7 @@ class MaintenanceReport:
     """What maintenance did, by name of table or view.
 
     `dropped` are parts of rag.query_logs all of whose rows were older than 90 days; a part is a month (a week on
-    TimescaleDB), so that rows live up to one part longer. `by_policy` says what the server does by itself instead.
+    TimescaleDB), so that rows live up to one part longer. `by_policy` states what the server does by itself instead.
     """
 
     partitions_made: tuple[str, ...]
@@ -41,7 +41,7 @@ def maintain(connection: Connection, *, lock_timeout: float = 30) -> Maintenance
     """Make partitions ahead, drop query logs beyond 90 days, refresh materialized views; each a transaction.
 
     `connection` is an idle autocommit one, `lock_timeout` in seconds. Raises MissingError if there is no schema,
-    LockedError, RagopsError as `translate_errors` says.
+    LockedError, RagopsError as `translate_errors`.
     """
     with translate_errors("maintenance"):
         kind = _kind(connection)
