@@ -161,7 +161,7 @@ def test_what_prometheus_would_not_take_is_refused_and_it_runs_on(platform: Watc
     platform.section(**{**section, "scrape_interval": "999999999y"})
     try:
         error = platform.run("up", "--yes", "--json", code=2).error
-        assert (error["code"], "promtool says" in error["message"]) == ("observability_refused", True)
+        assert (error["code"], "promtool reports" in error["message"]) == ("observability_refused", True)
         assert platform.pids() == before
     finally:
         platform.section(**section)
