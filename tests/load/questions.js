@@ -41,6 +41,8 @@ export function arrivals(perSecond, duration) {
   };
 }
 
+const ORDER = [];  // of the steps: k6 has no order for the figures of its scenarios
+
 // Scenarios in turn, by name and share of the rate, `length` seconds each with a pause of two seconds between them.
 // A threshold that always holds is how k6 keeps the figures of one scenario.
 export function stepped(shares, perSecond, length) {
@@ -48,6 +50,7 @@ export function stepped(shares, perSecond, length) {
   let start = 0;
   for (const [name, share] of Object.entries(shares)) {
     const key = name.replaceAll(' ', '_');
+    ORDER.push(key);
     const step = arrivals(Math.max(1, Math.round(perSecond * share)), length);
     scenarios[key] = { ...step, startTime: `${start}s`, gracefulStop: '2s' };
     for (const [metric, always] of [['http_reqs', 'count>=0'], ['http_req_failed', 'rate>=0'],
@@ -83,8 +86,7 @@ export function ask(shareRepeated, path) {
 }
 
 function steps(values, metric) {
-  const names = Object.keys(metric).map((name) => /^http_reqs\{scenario:(.+)\}$/.exec(name)).filter((one) => one);
-  return names.map(([, name]) => ({
+  return ORDER.filter((name) => `http_reqs{scenario:${name}}` in metric).map((name) => ({
     name: name.replaceAll('_', ' '),
     requests: values(`http_reqs{scenario:${name}}`).count || 0,
     failed: values(`http_req_failed{scenario:${name}}`).passes || 0,
