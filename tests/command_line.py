@@ -16,6 +16,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from ragops.config.secrets import load as load_secrets
+
 # Where the engine is must still be told to ragops where the machine has it in a place of its own.
 KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
 SERVER = Path(__file__).with_name("fork_server.py")
@@ -105,6 +109,17 @@ class Project:
 
     root: Path
     ragops: Any
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What ragops.yaml holds."""
+        found: dict[str, Any] = yaml.safe_load((self.root / "ragops.yaml").read_text())
+        return found
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """The generated secrets of the default environment, by name."""
+        return load_secrets(self.root / ".ragops" / "secrets" / "default.json")
 
     def run(self, *arguments: str, code: int = 0, cwd: Path | None = None, **more: Any) -> Any:
         """A command that has to end with `code`."""

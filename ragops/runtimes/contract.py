@@ -95,6 +95,12 @@ class Judgement:
     good: bool
     lines: tuple[str, ...]
 
+    @classmethod
+    def from_output(cls, code: int, output: str, folder: str) -> Judgement:
+        """Return what a checker came to, by its exit code and all that it printed of files in `folder`."""
+        lines = output.replace(f"{folder}/", "").splitlines()
+        return cls(code == 0, tuple(line for line in lines if line.strip()))
+
 
 @dataclass(frozen=True)
 class ResourceDescription:

@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from ragops.config.load import load
-from ragops.config.secrets import load as load_secrets
 from ragops.operations.session import Session
 from tests.backup_helpers import folder_of, forge_counts, stored
 from tests.command_line import Project
@@ -40,7 +39,7 @@ from tests.small_disk import small_disk
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ragops.recovery.point import RecoveryPoint
@@ -68,15 +67,6 @@ class Platform(Project):
         merged = {**(values.get(section) or {}), **keys}
         values[section] = {key: value for key, value in merged.items() if value is not None}
         file.write_text(yaml.safe_dump(values, sort_keys=False))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = yaml.safe_load((self.root / "ragops.yaml").read_text())
-        return found
-
-    @property
-    def secrets(self) -> Mapping[str, str]:
-        return load_secrets(self.root / ".ragops" / "secrets" / "default.json")
 
     def url(self, service: str) -> str:
         return f"http://127.0.0.1:{self.settings[service]['port']}"

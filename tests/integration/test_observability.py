@@ -14,7 +14,6 @@ import pytest
 import redis
 import yaml
 
-from ragops.config.secrets import load
 from tests.command_line import Project
 from tests.ports import free_ports
 
@@ -46,15 +45,6 @@ class Watched(Project):
         values = yaml.safe_load(file.read_text())
         values["observability"] = keys or False
         file.write_text(yaml.safe_dump(values, sort_keys=False))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        found: dict[str, Any] = yaml.safe_load((self.root / "ragops.yaml").read_text())
-        return found
-
-    @property
-    def secrets(self) -> dict[str, str]:
-        return load(self.root / ".ragops" / "secrets" / "default.json")
 
     def ask(self, path: str, **query: str) -> Any:
         url = f"http://127.0.0.1:{self.settings['observability']['port']}/api/v1/{path}"

@@ -56,8 +56,8 @@ def is_watched(session: Session) -> bool:
 def note_health(session: Session, health: Health) -> None:
     """Keep what a look at all services found, and write the file."""
     seen = {probe.service: probe.status.value for probe in health.probes}
-    counted = [{"points": probe.counted} for probe in health.probes if probe.service == _BACKUP and probe.counted]
-    _note(session, health_time=round(time.time(), 3), health=seen, **(counted[0] if counted else {}))
+    points = next((probe.counted for probe in health.probes if probe.service == _BACKUP), {})
+    _note(session, health_time=round(time.time(), 3), health=seen, **({"points": points} if points else {}))
 
 
 def note_points(session: Session) -> None:
@@ -107,8 +107,8 @@ def figures(session: Session) -> Iterator[Figure]:
         qdrant = session.project.settings.qdrant
         wanted = qdrant.replication_factor or min(_FEWEST_COPIES, qdrant.nodes)
         yield "qdrant_replication_factor", "Copies that every shard has at least.", {}, wanted
-    yield from _recovery(session)
     seen = observations.read(session.project.paths.observations)
+    yield from _recovery(session, seen.points)
     yield from _schedule(session, seen.scheduled)
     yield from _seen(seen)
     yield from _credentials(session)
@@ -118,7 +118,7 @@ def figures(session: Session) -> Iterator[Figure]:
         yield "container_info", "1; names the container of cAdvisor's series.", named, 1.0
 
 
-def _recovery(session: Session) -> Iterator[Figure]:
+def _recovery(session: Session, held: Mapping[str, float]) -> Iterator[Figure]:
     paths, backup = session.project.paths, session.project.settings.backup
     record, proofs = last_backup.read(paths.backup_record), drill_log.read(paths.drills)
     drills = [proof for proof in proofs if proof.how == drill_log.DRILL]
@@ -127,7 +127,6 @@ def _recovery(session: Session) -> Iterator[Figure]:
     if record:
         ended = datetime.fromisoformat(record.time).timestamp()
         yield "backup_last_run_timestamp_seconds", "When the last run ended.", {}, ended
-    held = observations.read(paths.observations).points
     yield "backup_points", "Good recovery points in the first repository.", {}, held.get("points")
     yield "backup_newest_timestamp_seconds", "When the newest of them was taken.", {}, held.get("newest")
     yield "backup_newest_faults", "Files that the newest lacks, newer ones that are damaged.", {}, held.get("faults")

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import RagopsError
 from ragops.runtimes.contract import Judgement
@@ -30,7 +30,8 @@ def check_files(command: Sequence[str], files: Sequence[ConfigFile]) -> Judgemen
             for file in files:
                 path = folder / file.name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(file.content)
+                with create_private(path) as written:
+                    written.write(file.content.encode())
             return _run([program, *command[1:], str(folder / files[0].name)], folder)
     except OSError as error:
         raise explain_os_error(error, f"check files with {program}") from error
@@ -45,5 +46,4 @@ def _run(arguments: Sequence[str], folder: Path) -> Judgement:
     except subprocess.TimeoutExpired as error:
         what = f"{arguments[0]} did not end within {_LIMIT:.0f} s"
         raise RagopsError("tool_timeout", what, "is the machine overloaded?") from error
-    lines = f"{done.stdout}\n{done.stderr}".replace(f"{folder}/", "").splitlines()
-    return Judgement(done.returncode == 0, tuple(line for line in lines if line.strip()))
+    return Judgement.from_output(done.returncode, f"{done.stdout}\n{done.stderr}", str(folder))

@@ -31,8 +31,7 @@ def check_files(
     with host.created(name, image, argv, mounts={}, labels=labels):
         host.put_archive(name, "/", _entries(files))
         done = host.run_created(name, limit=_LIMIT)
-    lines = f"{done.text}\n{done.error_text}".replace(f"/{_FOLDER}/", "").splitlines()
-    return Judgement(done.code == 0, tuple(line for line in lines if line.strip()))
+    return Judgement.from_output(done.code, f"{done.text}\n{done.error_text}", f"/{_FOLDER}")
 
 
 def _entries(files: Sequence[ConfigFile]) -> Iterator[ArchiveEntry]:
