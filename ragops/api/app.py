@@ -16,6 +16,7 @@ from ragops.api import schemas as user_schemas
 from ragops.api.auth import AuthMiddleware
 from ragops.api.dependencies import build
 from ragops.api.direct import Direct, Operation
+from ragops.api.load_shedding import LoadShedding
 from ragops.api.middleware import BodyLimit, Deadline, Legacy, RequestLogging
 from ragops.api.schemas import DocumentSearchRequest, SearchRequest
 from ragops.api.service_tokens import ServiceTokens
@@ -83,6 +84,7 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     app.add_middleware(Deadline, seconds=config.request_seconds)
     app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
+    app.add_middleware(LoadShedding, delay=deps.loop_delay, metrics=deps.metrics)
     paths = frozenset(app.openapi()["paths"])
     app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=paths)
     if deps.tracing:

@@ -17,6 +17,7 @@ from ragops.api.chat_model import ChatModel
 from ragops.api.clients import Qdrant
 from ragops.api.clock import Clock
 from ragops.api.embedders import Embedders, LocalEmbedder, QueryEmbedder, ServedEmbedder
+from ragops.api.load_shedding import LoopDelay
 from ragops.api.metrics import Metrics
 from ragops.api.model_servers import ModelServer
 from ragops.api.querylog import QueryLog
@@ -46,17 +47,20 @@ class Dependencies:
     query_log: QueryLog
     cache: AnswerCache | None
     database: Database | None
+    loop_delay: LoopDelay
     tracing: Tracing | None = None
 
     async def open(self) -> None:
         """Begin to connect, without waiting."""
         trace_context.record_with(self.tracing)
+        self.loop_delay.start()
         if self.database:
             await self.database.open()
         self.query_log.start()
 
     async def close(self) -> None:
         """Write what waits, end what runs, give connections back."""
+        self.loop_delay.stop()
         await self.query_log.close()
         for breaker in self.breakers.values():
             await breaker.close()
@@ -153,6 +157,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
         query_log=builder.query_log(database, cache),
         cache=cache,
         database=database,
+        loop_delay=LoopDelay(builder.clock.monotonic),
         tracing=builder.tracing(),
     )
     search.names = partial(catalogue.names, deps)

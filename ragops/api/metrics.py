@@ -57,6 +57,9 @@ class Metrics:
         for kind in ("service", "user"):
             for reason in REFUSALS:  # from 0 on: the first one is an increase already
                 self.auth_refused.labels(kind, reason)
+        self.shed = Counter(
+            "ragops_api_requests_shed_total", "Requests refused because too many came at once", registry=registry
+        )
         self.cache = Counter("ragops_api_cache_total", "Look-ups in the answer cache", ["outcome"], registry=registry)
         self.log_dropped = Counter(
             "ragops_api_query_log_dropped_total", "Queries that could not be logged", registry=registry

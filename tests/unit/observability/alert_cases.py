@@ -93,6 +93,8 @@ API = (
         s(f'{_SECONDS}"1"}}', ramp((100, 20), (50, 30), (100, 60))),
         s(f'{_SECONDS}"2.5"}}', ramp((100, 110))), s(f'{_SECONDS}"+Inf"}}', ramp((100, 110))),
         quiet="18m", fires="45m", over="75m"),
+    one("ApiOverloaded", 'ragops_api_requests_shed_total{job="api"}',
+        ramp((0, 10), (600, 30), (0, 60)), quiet="8m", fires="30m", over="60m"),
     one("BreakerOpen", 'ragops_api_breaker_state{job="api", dependency="qdrant"}', turns(0, 2)),
     one("BreakerOpensOften", 'ragops_api_breaker_changes_total{job="api", dependency="qdrant", state="open"}',
         flat((0, 3), (1, 3), (2, 3), (4, 3), (6, 160)), step="10m", quiet="90m", fires="150m", over="1640m"),

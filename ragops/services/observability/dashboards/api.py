@@ -65,6 +65,15 @@ _REQUESTS = Row(
             alert="ApiSlow",
         ),
         lines(
+            "Refused for overload",
+            "reqps",
+            "Requests answered 503 at once, so that the others are answered in time.",
+            "more arrive than the processor allows: `ragops metrics runbook ApiOverloaded`.",
+            ("sum(rate(ragops_api_requests_shed_total{%}[$__rate_interval]))", "refused"),
+            red=1,
+            alert="ApiOverloaded",
+        ),
+        lines(
             "Refused tokens",
             "none",
             "Calls whose token was missing, had ended or was forged, in an hour.",

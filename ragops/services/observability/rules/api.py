@@ -37,6 +37,16 @@ _ALERTS = (
         "api",
     ),
     Alert(
+        "ApiOverloaded",
+        f"sum by ({PLATFORM}) (rate(ragops_api_requests_shed_total[5m])) > 0.1",
+        "5m",
+        Severity.WARNING,
+        "The API refuses {{ $value | humanize }} requests a second because too many come",
+        "The processor does not allow more: what is taken is answered in time, the rest gets 503 with `Retry-After`.",
+        "api-overloaded",
+        "api",
+    ),
+    Alert(
         "BreakerOpen",
         "max by (platform, environment, dependency) (ragops_api_breaker_state) == 2",
         "1m",
