@@ -10,31 +10,24 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.config.paths import ProjectPaths
-from ragops.services.qdrant.names import API_KEY_SECRET
-from tests.chaos.nodes import KEY
+from tests.chaos.project import COLLECTION
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from random import Random
 
     from tests.chaos.nodes import Nodes
+    from tests.chaos.project import Project
 
 COMMANDS = (
     ("health", "qdrant"),
     ("backup", "run"),
     ("cluster", "status"),
     ("cluster", "rebalance", "--yes"),
+    ("ingest", COLLECTION),
 )
 _SECONDS = 120.0
 # Done, failed, unhealthy, something is missing: what is broken must not end in a traceback, nor hang.
 _CODES = (0, 1, 3, 6, 7)
-_CONFIG = """name: chaos
-runtime: docker
-observability: off
-backup:
-  repository: backups
-"""
 
 
 @dataclass
@@ -53,32 +46,35 @@ class Command:
             self.process.kill()
             self.process.communicate(timeout=10)
             raise AssertionError(f"{' '.join(self.words)} did not end in {_SECONDS:.0f} s") from None
-        said = f"{' '.join(self.words)}: exit {self.process.returncode}"
-        assert self.process.returncode in _CODES, f"{said}\n{out}\n{err}"
-        assert "Traceback" not in err, f"{said}\n{err}"
+        ended = f"{' '.join(self.words)}: exit {self.process.returncode}"
+        assert self.process.returncode in _CODES, f"{ended}\n{out}\n{err}"
+        assert "Traceback" not in err, f"{ended}\n{err}"
         if self.process.returncode in (1, 6, 7):
             error = json.loads(out)["error"]
-            said += f" {error['code']}"
+            ended += f" {error['code']}"
             assert error["message"], out
-        return f"{said}, {time.monotonic() - self.started:.1f} s"
+        return f"{ended}, {time.monotonic() - self.started:.1f} s"
 
 
-def begin(nodes: Nodes, folder: Path, dice: Random) -> Command:
-    """Start one of the commands on a project whose platform is these nodes."""
-    root = folder / "project"
-    paths = ProjectPaths(root, "default")
-    if not root.exists():
-        root.mkdir()
-        (root / "ragops.yaml").write_text(_CONFIG)
-        paths.secrets.parent.mkdir(parents=True, exist_ok=True)
-        paths.secrets.write_text(json.dumps({API_KEY_SECRET: KEY}))
-        paths.secrets.chmod(0o600)
-        paths.endpoints.parent.mkdir(parents=True, exist_ok=True)
-        paths.endpoints.write_text(json.dumps({"qdrant": nodes.endpoint().to_dict()}))
+def begin(project: Project, dice: Random) -> Command:
+    """Start one of the commands."""
     words = dice.choice(COMMANDS)
+    if words[0] == "ingest":
+        project.change_documents(dice)
+    return _start(project, words)
+
+
+def ingest_again(project: Project, nodes: Nodes) -> list[str]:
+    """Ingest the documents when all is whole, as cron would; return how the nodes then differ from the database."""
+    done = _start(project, ("ingest", COLLECTION))
+    ended = done.end()
+    return project.differences(nodes) if "exit 0" in ended else [f"the next {ended}"]
+
+
+def _start(project: Project, words: tuple[str, ...]) -> Command:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAGOPS_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ragops", "--json", *words], cwd=root, text=True, env=kept, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [sys.executable, "-m", "ragops", "--json", *words], cwd=project.root, text=True, env=kept,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     return Command(words, process, time.monotonic())

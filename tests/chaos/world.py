@@ -20,6 +20,7 @@ from tests.chaos import commands, network
 from tests.chaos.faults import DISK_BYTES, DISK_NODE, draw
 from tests.chaos.history import Outage, check
 from tests.chaos.nodes import Nodes
+from tests.chaos.project import Project
 from tests.chaos.workload import SIZE, Workload, note_attempts
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class World:
     def __init__(self, folder: Path, program: Path, kept: Path) -> None:
         self.folder, self.kept = folder, kept
         # Settings of Qdrant to compare with those of ragops, as JSON: {"CLUSTER__CONSENSUS__TICK_PERIOD_MS": "50"}.
+        self.project = Project(folder)
         self.nodes = Nodes(program, folder, environment=json.loads(os.environ.get("CHAOS_SETTINGS", "{}")))
 
     def up(self) -> None:
@@ -74,6 +76,7 @@ class World:
         small.mkdir(parents=True)
         network.run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(small))
         self.nodes.up()
+        self.project.prepare(self.nodes)
 
     def run(
         self,
@@ -106,7 +109,7 @@ class World:
         before = self.nodes.failed_updates()
         load.start()
         time.sleep(_BEFORE)
-        command = commands.begin(self.nodes, self.folder, dice) if with_command else None
+        command = commands.begin(self.project, dice) if with_command else None
         began = time.monotonic()
         fault.inject()
         time.sleep(fault.seconds)
@@ -121,6 +124,8 @@ class World:
         wait_all_active(self.nodes.endpoint(), _WHOLE_SECONDS)  # a write that the end caught may have left one to fill
         load.read_all()
         self._judge(load, result)
+        if command and command.words[0] == "ingest":
+            result.violations += commands.ingest_again(self.project, self.nodes)
         result.whole_after, result.terms = whole - healed, self.nodes.term() - term
         result.left_out = self.nodes.failed_updates() - before
         with VectorStore.at(self.nodes.endpoint()) as store:
