@@ -187,6 +187,10 @@ def test_a_stranger_in_the_network_is_named(platform: Platform, mine) -> None:
     assert name in platform.differences()["network"]
 
 
+def recorded(platform: Platform) -> docker_record.Record:
+    return platform.host._record.read() or docker_record.Record()
+
+
 def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
     platform.make("redis")
     platform.host.record_provisioned()
@@ -194,9 +198,7 @@ def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
     platform.docker.remove_volume(platform.names.data_volume("redis"))
     platform.docker.remove_network(platform.names.network)
     assert platform.differences() == {"redis": "is gone", "redis-data": "is gone", "network": "is gone"}
-    docker_reconcile.report_lost_data(
-        platform.docker, docker_record.read(platform.host._record_path), platform.said.append
-    )
+    docker_reconcile.report_lost_data(platform.docker, recorded(platform), platform.said.append)
     assert "starts EMPTY" in platform.said[0].text
 
 
@@ -204,7 +206,7 @@ def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
 
 
 def clear(platform: Platform, known: set[str]) -> list[str]:
-    record = docker_record.read(platform.host._record_path)
+    record = recorded(platform)
     docker_reconcile.clear_left_over(platform.docker, platform.names, record, lambda: known, platform.said.append)
     return [item.resource for item in platform.said]
 
@@ -229,7 +231,7 @@ def test_an_unknown_network_goes_with_its_containers(platform: Platform) -> None
 def test_the_state_is_asked_only_in_doubt(platform: Platform) -> None:
     platform.make("redis")
     platform.host.record_provisioned()
-    record = docker_record.read(platform.host._record_path)
+    record = recorded(platform)
 
     def ask() -> set[str]:
         raise AssertionError("half a second for nothing")
