@@ -63,6 +63,7 @@ check: venv  ## style, words, types, import rules, dead code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests/docker tests/chaos tests/recovery_kinds bench
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_words.py
 	$(BIN)/vulture

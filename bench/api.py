@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 from measure import publish, run, spread
 
@@ -77,7 +78,7 @@ def prepare(folder: Path) -> tuple[str, list[dict[str, object]]]:
     config.write_text(re.sub(r"(?m)^api:$", "api:\n  cache_seconds: 0", text))
     (folder / "texts").mkdir()
     for item in distributions():
-        body = item.metadata.get_payload() or item.metadata["Description"] or ""
+        body = item.metadata["Description"] or ""
         if isinstance(body, str) and len(body) > 200:
             (folder / "texts" / f"{item.metadata['Name'].lower()}.md").write_text(body)
     defaults = {"embeddingModel": "hashing-384-v1", "chunkSize": 800, "chunkOverlap": 100}
@@ -103,7 +104,7 @@ def rows(folder: Path, token: str) -> str:
     return "\n".join(lines)
 
 
-def ingest_text(reports: list[dict[str, object]]) -> str:
+def ingest_text(reports: list[dict[str, Any]]) -> str:
     files = [float(one["added"]) / float(one["total_seconds"]) for one in reports]
     chunks = [float(one["chunks"]) / float(one["total_seconds"]) for one in reports]
     total = sum(float(one["total_seconds"]) for one in reports)

@@ -97,7 +97,7 @@ def await_health(client: docker.DockerClient, raw: dict[str, Any]) -> None:
 
 def containers(client: docker.DockerClient, name: str) -> dict[str, Any]:
     """What Docker knows of each container of the platform, by instance."""
-    label = {"label": f"io.ragops.platform={name}"}
+    label: dict[str, Any] = {"label": f"io.ragops.platform={name}"}
     return {
         one.labels["io.ragops.instance"]: one.attrs
         for one in client.containers.list(all=True, filters=label)

@@ -46,7 +46,7 @@ def _of_module(module: str, source: str) -> Iterator[Found]:
         written = _written(node)
         if _TABLE.search(written) and _VERB.match(written):
             key = f"{module.removeprefix('ragops.')}:{scope}"
-            yield Found(key, node.value if isinstance(node, ast.Constant) else _evaluate(module, node))
+            yield Found(key, str(node.value) if isinstance(node, ast.Constant) else _evaluate(module, node))
 
 
 def _literals(node: ast.AST, scope: str) -> Iterator[tuple[Any, str]]:

@@ -52,7 +52,7 @@ class Psql:
     def __call__(self, command: str) -> float:
         """Run one command; seconds."""
         started = time.perf_counter()
-        psql = [locate("psql"), "-h", "127.0.0.1", "-p", self._port, "-U", "rag_owner", "-d", "rag", "-X", "-q"]
+        psql = [str(locate("psql")), "-h", "127.0.0.1", "-p", self._port, "-U", "rag_owner", "-d", "rag", "-X", "-q"]
         subprocess.run([*psql, "-v", "ON_ERROR_STOP=1", "-c", command], env=self._env, check=True, timeout=300)
         return time.perf_counter() - started
 

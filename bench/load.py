@@ -67,7 +67,7 @@ def prepare(folder: Path, more: str = "") -> list[str]:
     config.write_text(re.sub(r"(?m)^api:$", f"api:\n  workers: {WORKERS}\n  cache_seconds: 600{embedder}", text) + more)
     (folder / "texts").mkdir()
     for item in distributions():
-        body = item.metadata.get_payload() or item.metadata["Description"] or ""
+        body = item.metadata["Description"] or ""
         if isinstance(body, str) and len(body) > 200:
             (folder / "texts" / f"{item.metadata['Name'].lower()}.md").write_text(body)
     defaults = {"embeddingModel": MODEL, "chunkSize": 800, "chunkOverlap": 100}

@@ -64,7 +64,7 @@ def passages(length: int = 800) -> list[str]:
     """Pieces of the descriptions of the packages that are installed: text as documents have it."""
     found = []
     for item in sorted(distributions(), key=lambda one: str(one.metadata["Name"]).lower()):
-        body = item.metadata.get_payload() or item.metadata["Description"] or ""
+        body = item.metadata["Description"] or ""
         if isinstance(body, str) and len(body) > length:
             found += [body[start : start + length] for start in range(0, min(len(body), 20 * length) - length, length)]
     return found

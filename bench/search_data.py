@@ -116,7 +116,7 @@ def _package_texts() -> dict[str, str]:
     """Return the descriptions of packages without the summaries that are asked for."""
     found = {}
     for item in distributions():
-        text = item.metadata.get_payload() or item.metadata["Description"] or ""
+        text = item.metadata["Description"] or ""
         if isinstance(text, str) and len(text) > 200:
             found[f"{item.metadata['Name'].lower()}.md"] = text
     return found

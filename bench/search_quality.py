@@ -247,31 +247,28 @@ def bars(rows: list[Row]) -> str:
 
 def tune() -> None:
     """Print the MRR of each fusion for documents and questions that the page has no figures of."""
-    server = development_engine()
-    engine, embedder = Engine(next(server).url), StaticEmbedder()
-    for data in search_data.tuning():
-        name = data.name.replace(" ", "-")
-        engine.fill(name, split(data.documents, kept=True), embedder)
-        for mode in ("dense", "sparse"):
-            print(f"{data.name}, {mode}: {measure(data, mode, '', engine.finder(name, mode, embedder)).mrr:.3f}")
-        for fusion in FUSIONS:
-            mrr = measure(data, "hybrid", "", engine.finder(name, "hybrid", embedder, fusion)).mrr
-            print(f"{data.name}, k {fusion[0]}, weights {fusion[1]}: {mrr:.3f}", flush=True)
-    server.close()
+    with contextmanager(development_engine)() as server:
+        engine, embedder = Engine(server.url), StaticEmbedder()
+        for data in search_data.tuning():
+            name = data.name.replace(" ", "-")
+            engine.fill(name, split(data.documents, kept=True), embedder)
+            for mode in ("dense", "sparse"):
+                print(f"{data.name}, {mode}: {measure(data, mode, '', engine.finder(name, mode, embedder)).mrr:.3f}")
+            for fusion in FUSIONS:
+                mrr = measure(data, "hybrid", "", engine.finder(name, "hybrid", embedder, fusion)).mrr
+                print(f"{data.name}, k {fusion[0]}, weights {fusion[1]}: {mrr:.3f}", flush=True)
 
 
 def main() -> None:
     rows: list[Row] = []
     sets = (search_data.packages(), search_data.known())
-    server = development_engine()
-    engine = Engine(next(server).url)
-    with postgres() as database:
+    with contextmanager(development_engine)() as server, postgres() as database:
+        engine = Engine(server.url)
         for data in sets:
             for kept in (False, True):
                 rows += measure_ragops(engine, data, kept)
             passages = split(data.documents, kept=True)
             rows += [measure_bm25s(data, passages), measure_postgres(database, data, passages)]
-    server.close()
     sizes = "; ".join(f"{data.name}: {len(data.documents)} documents, {len(data.questions)} questions" for data in sets)
     head = f"`make bench-search`, Python {sys.version.split()[0]}, {datetime.now(tz=UTC):%Y-%m-%d}; {sizes}."
     table = "\n".join([TABLE, "|" + " --- |" * 9, *(row.render() for row in rows)])

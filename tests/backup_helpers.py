@@ -65,7 +65,7 @@ class KeepingWriter:
         source: ByteReader,
         read_back: Callable[[], Part],
         also: Callable[[bytes], None] = discard,
-        sha256: str = "",
+        sha256: Callable[[], str] = lambda: "",
     ) -> Part:
         reading = BackgroundTask(read_back)
         with (self.folder / name).open("xb") as target:
@@ -73,8 +73,8 @@ class KeepingWriter:
                 target.write(block)
                 also(block)
         also(b"")
-        if sha256:
-            self.stated[name] = sha256
+        if digest := sha256():
+            self.stated[name] = digest
         part = reading.result()
         assert part.name == name
         self.parts.append(part)

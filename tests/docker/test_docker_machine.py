@@ -116,7 +116,7 @@ def limit(platform: Platform) -> None:
 
 
 def restart_never(platform: Platform) -> None:
-    platform.docker.api.update_container(platform.name("redis"), restart_policy={"Name": "no"})
+    platform.docker.api.update_container(platform.name("redis"), restart_policy={"Name": "no"})  # type: ignore[arg-type]
 
 
 def disconnect(platform: Platform) -> None:

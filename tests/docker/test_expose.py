@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi_docker
 import pytest
@@ -35,7 +35,7 @@ def test_ports_on_an_ipv6_address_stay_as_they_are(docker: DockerHost, tmp_path:
     spec = ServiceSpec("redis", "1", (), (), {"redis": 6379}, TcpCheck(1), publish={"redis": port})
 
     def program() -> None:
-        ports = _ports(spec, addresses("::"), docker.published(name))
+        ports: Any = _ports(spec, addresses("::"), docker.published(name))
         pulumi_docker.Container(
             "c", name=name, image=IMAGE, entrypoints=["sleep"], command=["300"], must_run=True, ports=ports
         )

@@ -11,7 +11,7 @@ from tests.conftest import Cli
 from tests.previous_release import CHECKOUT, WRITTEN, Installation, Stores, extract_previous
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -52,7 +52,7 @@ def upgraded(fresh: Any, workspace: Path) -> Iterator[Upgraded]:
         made.installation.use(CHECKOUT)
 
 
-def test_what_the_previous_release_provisioned_goes_on(upgraded: Upgraded, instances: Callable[..., Any]) -> None:
+def test_what_the_previous_release_provisioned_goes_on(upgraded: Upgraded, instances: tuple[str, ...]) -> None:
     stores = Stores(upgraded.whole.root, upgraded.json("outputs", "--show-secrets"))
     stores.write()
     before = {name: upgraded.whole.inspect(name)["Mounts"] for name in instances}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
@@ -107,7 +107,7 @@ def test_snapshots_are_taken_from_every_node_alike(
     taken: Counter[str] = Counter()
     download = HttpClient.download
 
-    def counted(self: HttpClient, path: str, target: Path) -> None:
+    def counted(self: HttpClient, path: str, target: BinaryIO) -> None:
         taken[self.name] += 1
         download(self, path, target)
 

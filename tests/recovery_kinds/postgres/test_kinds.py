@@ -154,7 +154,8 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any
     for name in before.keys() | after.keys():
         old, new = before.get(name), after.get(name)
         if name == "schema" and old != new:
-            old, new = set(old.splitlines()) - set(new.splitlines()), set(new.splitlines()) - set(old.splitlines())
+            lines = set(old.splitlines()), set(new.splitlines())
+            old, new = lines[0] - lines[1], lines[1] - lines[0]
         if old != new:
             found[name] = (old, new)
     return found

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from ragops.services.contract import Part
 
 pytestmark = [pytest.mark.kinds, pytest.mark.fault, pytest.mark.timeout(600)]
-ENGINE, CONTROL = QdrantBackup(), NoControl()
+ENGINE = QdrantBackup()
+CONTROL: Any = NoControl()  # no more of it is used
 POINTS = 1500
 
 

@@ -341,7 +341,8 @@ def _sorted(value: Any) -> Any:
 def _times_and_types(client: redis.Redis, keys: list[bytes]) -> list[tuple[bytes, int, str]]:
     with client.pipeline(transaction=False) as batch:
         for key in keys:
-            batch.pexpiretime(key).type(key)
+            batch.pexpiretime(key)  # type: ignore[arg-type]  # any key is bytes
+            batch.type(key)
         answers = batch.execute()
     return [(key, answers[2 * place], answers[2 * place + 1].decode()) for place, key in enumerate(keys)]
 
