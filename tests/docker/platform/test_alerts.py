@@ -7,13 +7,15 @@ A Prometheus of this machine takes all series from that of the platform, and has
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
-from ragops.services.observability import IMAGES
+from ragops.services.observability import CADVISOR, IMAGES
 from ragops.services.observability.dashboards import BOARDS
 from ragops.services.timescaledb import IMAGE as TIMESCALEDB
 from tests.docker.conftest import NOT_HERE
@@ -102,6 +104,16 @@ def ends_in(live: Watched, wait_for: Any, *wanted: str, seconds: float = 240) ->
     wait_for(lambda: quiet(live) == set(wanted), seconds, lambda: f"only {wanted}: there are {quiet(live)}")
 
 
+def shown(live: Watched, alert: str) -> set[str]:
+    """The containers that an alert names."""
+    return {one["labels"]["container"] for one in live.ask("alerts")["alerts"] if one["labels"]["alertname"] == alert}
+
+
+def needs_cadvisor(platform: Any) -> None:
+    if not platform.settings["observability"]["cadvisor"]:
+        pytest.skip(f"{NOT_HERE}the image {IMAGES[CADVISOR]}")
+
+
 def ask(platform: Any, key: str, number: int) -> int:
     body = {"query": f"a question {number}", "collection": "texts", "limit": 3}
     headers = {"authorization": f"Bearer {key}"}
@@ -129,6 +141,43 @@ def test_every_panel_has_data_but_for_those_that_are_listed(
         return {(board.uid, panel.title) for board in BOARDS for panel in board.panels} - seen - expected
 
     wait_for(lambda: not missing(), 240, lambda: f"no data in {sorted(missing())}")
+
+
+def test_a_container_is_started_again_and_again(platform: Any, live: Watched, wait_for: Any) -> None:
+    """Of its own accord, as far as Docker can tell: what `docker kill` ends is not started again."""
+    needs_cadvisor(platform)
+    ends_in(live, wait_for)
+    killed: set[int] = set()
+
+    def fires() -> bool:
+        state = platform.inspect("redis-exporter")["State"]
+        if state["Running"] and state["Pid"] not in killed:
+            killed.add(state["Pid"])
+            os.kill(state["Pid"], signal.SIGKILL)
+        time.sleep(2.5)  # each start is scraped
+        return "ContainerRestarts" in quiet(live)
+
+    wait_for(fires, 60, lambda: f"ContainerRestarts after {len(killed)} kills: {quiet(live)}")
+    assert shown(live, "ContainerRestarts") == {"redis-exporter"}
+    ends_in(live, wait_for)
+
+
+def test_a_container_comes_near_its_limit(platform: Any, live: Watched, wait_for: Any) -> None:
+    needs_cadvisor(platform)
+    ends_in(live, wait_for)
+    limit = platform.inspect("api")["HostConfig"]["Memory"]
+    used = f'container_memory_working_set_bytes{{container_id="{platform.container("api").id}"}}'
+    more = int(limit * 0.94 - float(live.query(used)[0]["value"][1]))
+    code = f"import sys; held = bytearray(b'x') * {more}; sys.stdin.read()"
+    run = platform.docker.api.exec_create(platform.name("api"), ["python", "-c", code], stdin=True)
+    held = platform.docker.api.exec_start(run["Id"], socket=True)
+    try:
+        wait_for(lambda: quiet(live) == {"ContainerMemoryNearLimit"}, 120, lambda: f"near its limit: {quiet(live)}")
+        assert shown(live, "ContainerMemoryNearLimit") == {"api"}
+    finally:
+        os.kill(platform.docker.api.exec_inspect(run["Id"])["Pid"], signal.SIGKILL)
+        held.close()
+    ends_in(live, wait_for)
 
 
 def test_a_node_of_the_cluster_is_killed(platform: Any, live: Watched, wait_for: Any) -> None:

@@ -108,6 +108,27 @@ def test_its_figures_are_there(watched: Any, query: str) -> None:
     assert all(one["metric"]["environment"] == "default" for one in found)
 
 
+@pytest.mark.parametrize(
+    "figure",
+    [
+        "container_memory_working_set_bytes", "container_spec_memory_limit_bytes > 0", "container_start_time_seconds",
+        "container_cpu_usage_seconds_total",
+    ],
+)  # fmt: skip
+def test_every_container_has_figures_by_its_name(watched: Any, figure: str) -> None:
+    if not watched.settings["observability"][CADVISOR]:
+        pytest.skip(f"{NOT_HERE}the image {IMAGES[CADVISOR]}")
+    query = f"({figure}) * on (container_id) group_left (container) ragops_container_info"
+    running = set(watched.states())
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        found = {one["metric"]["container"] for one in ask(watched, "query", query=query)["result"]}
+        if found == running:
+            break
+        time.sleep(1)
+    assert found == running
+
+
 def test_nothing_is_published_but_what_is_asked(watched: Any) -> None:
     for instance in IMAGES:
         if instance in OPTIONAL and not watched.settings["observability"][instance]:

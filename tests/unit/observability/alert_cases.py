@@ -333,8 +333,8 @@ MACHINE = (
         box("memory_working_set_bytes", turns(50, 96, 20)), box("spec_memory_limit_bytes", turns(100, 100)), _BOX),
         fires="20m"),
     Case("ContainerRestarts", (
-        box("start_time_seconds", flat((1, 10), (60, 2), (180, 2), (300, 2), (420, 60))),), quiet="8m", fires="18m",
-        over="50m"),
+        box("start_time_seconds", flat((1, 10), (60, 2), (180, 2), (300, 2), (420, 60))), _BOX),
+        quiet="8m", fires="18m", over="50m"),
     Case("ClockSkew", (nd("timex_offset_seconds", turns(0.001, -0.3, 20)),), fires="20m"),
     Case("ClockNotSynchronized", (
         nd("timex_sync_status", flat((1, 5), (0, 120), (1, 60))),

@@ -7,6 +7,11 @@ from ragops.services.observability.rules.model import PLATFORM, Alert, Group, Se
 _REAL = 'fstype!~"tmpfs|ramfs|overlay|squashfs|nsfs|fuse.*|devtmpfs|iso9660"'
 _FREE = f"node_filesystem_avail_bytes{{{_REAL}}} / (node_filesystem_size_bytes{{{_REAL}}} > 0)"
 _LIMITED = f"max by ({PLATFORM}, container_id) (container_spec_memory_limit_bytes > 0)"
+# Other containers of the machine are none of this platform's, and cAdvisor has their ids alone.
+_NAMED = (
+    f"* on ({PLATFORM}, container_id) group_left (container)"
+    f" max by ({PLATFORM}, container_id, container) (ragops_container_info)"
+)
 
 _DISKS = (
     Alert(
@@ -84,22 +89,21 @@ _MEMORY = (
     ),
     Alert(
         "ContainerMemoryNearLimit",
-        f"max by ({PLATFORM}, container_id) (container_memory_working_set_bytes) / {_LIMITED} > 0.92"
-        f" and on ({PLATFORM}, container_id) max by ({PLATFORM}, container_id) (ragops_container_info)",
+        f"max by ({PLATFORM}, container_id) (container_memory_working_set_bytes) / {_LIMITED} {_NAMED} > 0.92",
         "10m",
         Severity.WARNING,
-        "A container uses {{ $value | humanizePercentage }} of the memory that it may use",
-        "`{{ $labels.container_id }}` is killed at its limit. Its section of ragops.yaml has `memory`.",
+        "{{ $labels.container }} uses {{ $value | humanizePercentage }} of the memory that it may use",
+        "It is killed at its limit. Its section of ragops.yaml has `memory`.",
         "memory",
         "machine",
     ),
     Alert(
         "ContainerRestarts",
-        f"max by ({PLATFORM}, container_id) (changes(container_start_time_seconds[15m])) > 2",
+        f"max by ({PLATFORM}, container_id) (changes(container_start_time_seconds[15m])) {_NAMED} > 2",
         "",
         Severity.CRITICAL,
-        "A container was started {{ $value | humanize }} times in a quarter of an hour",
-        "It ends soon after its start, and Docker starts it again: `{{ $labels.container_id }}`.",
+        "{{ $labels.container }} was started {{ $value | humanize }} times in a quarter of an hour",
+        "It ends soon after its start, and Docker starts it again.",
         "container-restarts",
         "machine",
     ),
