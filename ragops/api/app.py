@@ -84,7 +84,7 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     app.add_middleware(Deadline, seconds=config.request_seconds)
     app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
-    app.add_middleware(LoadShedding, delay=deps.loop_delay, metrics=deps.metrics)
+    app.add_middleware(LoadShedding, overload=deps.overload)
     paths = frozenset(app.openapi()["paths"])
     app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=paths)
     if deps.tracing:

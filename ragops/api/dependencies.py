@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from ragops.api.chat_model import ChatModel
 from ragops.api.clients import Qdrant
 from ragops.api.clock import Clock
 from ragops.api.embedders import Embedders, LocalEmbedder, QueryEmbedder, ServedEmbedder
-from ragops.api.load_shedding import LoopDelay
+from ragops.api.load_shedding import Overload
 from ragops.api.metrics import Metrics
 from ragops.api.model_servers import ModelServer
 from ragops.api.querylog import QueryLog
@@ -47,20 +48,20 @@ class Dependencies:
     query_log: QueryLog
     cache: AnswerCache | None
     database: Database | None
-    loop_delay: LoopDelay
+    overload: Overload
     tracing: Tracing | None = None
 
     async def open(self) -> None:
         """Begin to connect, without waiting."""
         trace_context.record_with(self.tracing)
-        self.loop_delay.start()
+        self.overload.delay.start()
         if self.database:
             await self.database.open()
         self.query_log.start()
 
     async def close(self) -> None:
         """Write what waits, end what runs, give connections back."""
-        self.loop_delay.stop()
+        self.overload.delay.stop()
         await self.query_log.close()
         for breaker in self.breakers.values():
             await breaker.close()
@@ -82,6 +83,8 @@ class _Builder:
         self.clock = clock
         self.metrics = Metrics()
         self.breakers: dict[str, Breaker] = {}
+        # By the machine's own clock: the loop that it measures is this process, which nothing moves.
+        self.overload = Overload(time.monotonic, len(config.qdrant.urls), self.metrics)
 
     def breaker(self, name: str, timeout: float) -> Breaker:
         breaker = Breaker(name, self.config.breakers, timeout, self.clock, self.metrics)
@@ -97,7 +100,7 @@ class _Builder:
         default = self.embedder(self.config.embedder)
         served = {name: self.embedder(spec) for name, spec in self.config.models.items()}
         embedders = Embedders(default, served, database, self.clock)
-        return Search(qdrant, breaker, embedders, cache, self.config.search, self.metrics)
+        return Search(qdrant, breaker, embedders, cache, self.config.search, self.metrics, self.overload)
 
     def embedder(self, spec: ModelSpec) -> QueryEmbedder:
         if not spec.is_served or spec.url is None:
@@ -157,7 +160,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
         query_log=builder.query_log(database, cache),
         cache=cache,
         database=database,
-        loop_delay=LoopDelay(builder.clock.monotonic),
+        overload=builder.overload,
         tracing=builder.tracing(),
     )
     search.names = partial(catalogue.names, deps)

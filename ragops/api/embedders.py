@@ -12,6 +12,7 @@ from ragops import embedding
 from ragops.adapters.qdrant.sparse import WordModel
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
+from ragops.api.single_flight import SingleFlight
 from ragops.embedding.null_embedder import BM25_NAME, NullEmbedder
 from ragops.embedding.spec import local_spec
 from ragops.errors import RagopsError
@@ -142,12 +143,16 @@ class Embedders:
         self._database = database
         self._clock = clock
         self._known: dict[str, MadeWith] = {}
+        self._lookups: SingleFlight[MadeWith | None] = SingleFlight()
+        self._changes = 0  # that were reported: a look-up that began before one may have read what was before it
 
     def forget(self, *collections: str) -> None:
         """Look these collections up again before their next question, all if none is named: they have changed.
 
         Until the database answers, the last result is used.
         """
+        self._lookups.forget()
+        self._changes += 1
         for name in collections or tuple(self._known):
             if name in self._known:
                 self._known[name] = replace(self._known[name], seen=-math.inf)
@@ -183,16 +188,23 @@ class Embedders:
         return self.all[name]
 
     async def _look_up(self, collection: str) -> MadeWith | None:
-        """Return what the database reports, at most some seconds old; its last answer if it does not answer."""
+        """Return what the database reports, at most some seconds old; its last answer if it does not answer.
+
+        Questions that need it at once wait for one look-up: the pool has few connections.
+        """
         known = self._known.get(collection)
-        now = self._clock.monotonic()
-        if self._database is None or (known and now - known.seen < _FRESH_SECONDS):
+        if self._database is None or (known and self._clock.monotonic() - known.seen < _FRESH_SECONDS):
             return known
+        database = self._database
+        return await self._lookups.run(collection, lambda: self._read(database, collection))
+
+    async def _read(self, database: Database, collection: str) -> MadeWith | None:
+        now, changes = self._clock.monotonic(), self._changes
         try:
-            rows = await self._database.rows(_MADE_WITH, (collection.replace("\x00", ""),))
+            rows = await database.rows(_MADE_WITH, (collection.replace("\x00", ""),))
         except ApiError as error:
             log(_LOG, logging.WARNING, "embedder_not_looked_up", collection=collection, reason=error.detail)
-            return known
+            return self._known.get(collection)
         if not rows:
             self._known.pop(collection, None)
             return None
@@ -201,6 +213,7 @@ class Embedders:
             self._known.clear()
         is_new = made is None
         model = WordModel() if is_new else WordModel.read(dict(zip(("words", "language"), words, strict=False)))
-        found = MadeWith(made or wanted, bool(prefixed) or is_new, points or collection, now, model)
+        seen = now if changes == self._changes else -math.inf
+        found = MadeWith(made or wanted, bool(prefixed) or is_new, points or collection, seen, model)
         self._known[collection] = found
         return found

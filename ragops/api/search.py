@@ -11,9 +11,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.trace_context import span
+from ragops.api.load_shedding import TARGET_SECONDS
 from ragops.api.passages import FoundPassage, Passages, passage_of
 from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
+from ragops.api.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
     from ragops.api.embedders import Embedders, Source
+    from ragops.api.load_shedding import Overload
     from ragops.api.metrics import Metrics
     from ragops.api.stores import AnswerCache
 
@@ -54,16 +57,23 @@ class Search:
         cache: AnswerCache | None,
         config: SearchConfig,
         metrics: Metrics,
+        overload: Overload,
     ) -> None:
         self._metrics = metrics
+        self._overload = overload
+        self._searches: SingleFlight[Found] = SingleFlight()
         self.qdrant = qdrant
         self.retrieval = Retrieval(qdrant, config)
         self.breaker = breaker
         self.embedders = embedders
         self.cache = cache
         if cache:
-            cache.on_change = embedders.forget
+            cache.on_change = self._forget
         self.names: Callable[[], Awaitable[list[str]]] = qdrant.collections  # of all that can be asked
+
+    def _forget(self) -> None:
+        self.embedders.forget()
+        self._searches.forget()
 
     async def passages(self, collection: str | None, query: str, limit: int) -> Found:
         """Return at most `limit` passages of a collection, of all of them if it is None; raises ApiError."""
@@ -92,7 +102,7 @@ class Search:
         if cached is not None:
             return cached
         try:
-            return await self._ask(collection, source, query, limit)
+            return await self._ask_once(collection, source, query, limit)
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
@@ -101,7 +111,7 @@ class Search:
             again = await self._source(collection)
             if again.state == source.state:
                 raise
-        return await self._ask(collection, again, query, limit)
+        return await self._ask_once(collection, again, query, limit)
 
     async def _source(self, collection: str) -> Source:
         return await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
@@ -115,6 +125,13 @@ class Search:
             return None
         mode, passages = Passages.decode(content)
         return Found(passages, cached=True, embedder=source.embedder.name, mode=mode)
+
+    async def _ask_once(self, collection: str, source: Source, query: str, limit: int) -> Found:
+        """Ask, or wait for the answer if the same question is being asked: without a cache all of them would be."""
+        key = (collection, *self._question(source, query, limit))
+        if key not in self._searches:
+            self._overload.check(TARGET_SECONDS, searches=len(self._searches))
+        return await self._searches.run(key, lambda: self._ask(collection, source, query, limit))
 
     async def _ask(self, collection: str, source: Source, query: str, limit: int) -> Found:
         embedder = source.embedder

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ragops.api.load_shedding import STANDING_SECONDS, TARGET_SECONDS, LoadShedding, LoopDelay
+from ragops.api.load_shedding import (
+    MOST_SECONDS,
+    SEARCHES_OF_NODE,
+    STANDING_SECONDS,
+    TARGET_SECONDS,
+    LoadShedding,
+    LoopDelay,
+    Overload,
+)
 from ragops.api.metrics import Metrics
+from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -57,14 +66,14 @@ def after(*lateness: float, every: float = STANDING_SECONDS / 2) -> tuple[LoopDe
 )  # fmt: skip
 def test_only_a_queue_that_stays_is_an_overload(lateness: list[float], overload: bool) -> None:
     delay, _moment = after(*lateness)
-    assert delay.is_overload() is overload
+    assert delay.is_longer(TARGET_SECONDS) is overload
 
 
 def test_each_turn_takes_what_it_can_do() -> None:
     delay, moment = after(LATE, LATE, LATE, IN_TIME)
-    assert not delay.is_overload()
+    assert not delay.is_longer(TARGET_SECONDS)
     moment.seconds += TARGET_SECONDS * 1.01
-    assert delay.is_overload()
+    assert delay.is_longer(TARGET_SECONDS)
 
 
 async def _answer(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -77,11 +86,17 @@ async def _ask(app: Any, path: str) -> httpx.Response:
         return await client.get(path)
 
 
+def overloaded(*lateness: float) -> tuple[Overload, Metrics]:
+    metrics = Metrics()
+    overload = Overload(time.monotonic, 1, metrics)
+    overload.delay = after(*lateness)[0]
+    return overload, metrics
+
+
 @pytest.mark.anyio
 async def test_refuses_with_a_time_to_come_back() -> None:
-    metrics = Metrics()
-    app = LoadShedding(_answer, after(LATE, LATE, LATE)[0], metrics)
-    refused = await _ask(app, "/api/v1/search")
+    overload, metrics = overloaded(*[MOST_SECONDS * 2] * 3)
+    refused = await _ask(LoadShedding(_answer, overload), "/api/v1/search")
     assert refused.status_code == 503
     assert refused.json()["code"] == "overloaded"
     assert 1 <= int(refused.headers["retry-after"]) <= 3
@@ -89,18 +104,19 @@ async def test_refuses_with_a_time_to_come_back() -> None:
     assert metrics.registry.get_sample_value("ragops_api_requests_shed_total") == 1
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/internal/breakers"])
 @pytest.mark.anyio
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/internal/breakers"])
 async def test_what_watches_the_service_is_always_answered(path: str) -> None:
-    metrics = Metrics()
-    app = LoadShedding(_answer, after(LATE, LATE, LATE)[0], metrics)
-    assert (await _ask(app, path)).status_code == 200
+    overload, metrics = overloaded(*[MOST_SECONDS * 2] * 3)
+    assert (await _ask(LoadShedding(_answer, overload), path)).status_code == 200
     assert metrics.registry.get_sample_value("ragops_api_requests_shed_total") == 0
 
 
 @pytest.mark.anyio
-async def test_takes_everything_while_it_keeps_up() -> None:
-    assert (await _ask(LoadShedding(_answer, after(IN_TIME, IN_TIME, IN_TIME)[0], Metrics()), "/search")).is_success
+@pytest.mark.parametrize("late", [IN_TIME, LATE])
+async def test_takes_what_it_can_answer(late: float) -> None:
+    app = LoadShedding(_answer, overloaded(late, late, late)[0])
+    assert (await _ask(app, "/api/v1/search")).status_code == 200
 
 
 @pytest.mark.anyio
@@ -113,8 +129,16 @@ async def test_passes_on_what_is_no_request() -> None:
     async def nothing(*_: object) -> Message:
         raise AssertionError("not called")
 
-    await LoadShedding(app, after(LATE, LATE, LATE)[0], Metrics())({"type": "lifespan"}, nothing, nothing)
+    await LoadShedding(app, overloaded(*[MOST_SECONDS * 2] * 3)[0])({"type": "lifespan"}, nothing, nothing)
     assert passed == [{"type": "lifespan"}]
+
+
+def test_refuses_a_search_too_many_whatever_the_loop_does() -> None:
+    overload, _metrics = overloaded(IN_TIME)
+    overload.check(TARGET_SECONDS, SEARCHES_OF_NODE - 1)
+    with pytest.raises(ApiError) as caught:
+        overload.check(TARGET_SECONDS, SEARCHES_OF_NODE)
+    assert (caught.value.status, caught.value.code) == (503, "overloaded")
 
 
 @pytest.mark.anyio
@@ -126,12 +150,12 @@ async def test_measures_a_loop_that_is_held_up_and_one_that_is_free_again() -> N
         for _ in range(8):  # far longer than a standing queue: each turn holds the loop for two targets
             time.sleep(TARGET_SECONDS * 2)  # what a loop with too much to do looks like
             await asyncio.sleep(0.001)
-            seen.append(delay.is_overload())
+            seen.append(delay.is_longer(TARGET_SECONDS))
         assert seen[0] is False
         assert any(seen)
         for _ in range(200):
             await asyncio.sleep(0.05)
-            if not delay.is_overload() and not delay._standing:
+            if not delay.is_longer(TARGET_SECONDS) and not delay._standing:
                 break
         assert not delay._standing
     finally:

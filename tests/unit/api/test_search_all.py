@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ragops.api.config import SearchConfig
+from ragops.api.load_shedding import Overload
 from ragops.api.metrics import Metrics
 from ragops.api.problem import ApiError
 from ragops.api.search import MOST_COLLECTIONS, Found, FoundPassage, Search, search_all
@@ -79,7 +81,9 @@ async def test_a_model_that_is_down_costs_nothing_if_its_collection_was_never_in
     ingested: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines: Any = Engines(["manuals@1", *(["away@1"] if ingested else [])])
-    search = Search(engines, engines, engines, None, SearchConfig(), Metrics())
+    metrics = Metrics()
+    overload = Overload(time.monotonic, 1, metrics)
+    search = Search(engines, engines, engines, None, SearchConfig(), metrics, overload)
 
     async def passages(name: str, _query: str, _limit: int) -> Found:
         if name == "away":
