@@ -2,7 +2,8 @@
 
 MODE=mixed (80% asked before), search (all distinct), query (whole answers), soak (20 minutes, memory), spike (ten times
 the rate at once), stress (half to three times the rate), smoke (half a minute at 50 a second; prints, writes nothing).
-RATE per second, SECONDS, CONSUMERS, RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers. With CHECK=1, and
+RATE per second, SECONDS, CONSUMERS, RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers; SETTINGS, JSON
+of sections of ragops.yaml, for images of other versions. With CHECK=1, and
 always for smoke, it ends with 1 if a bar was not held. Bounded and on loopback only: it loads nothing but the platform
 that it starts.
 """
@@ -12,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+import yaml
 from load_processes import Services, Usage
 from load_report import MOST_P95_MS, Outcome, missed, render
 from measure import publish, run
@@ -57,14 +58,22 @@ class Sample:
     busy: float
 
 
-def prepare(folder: Path, more: str = "") -> list[str]:
-    """Start a platform with real text in it, and `more` in its ragops.yaml; return a token for each consumer."""
+def configure(folder: Path, observability: Any) -> None:
+    """Write ragops.yaml: no model server, a rate limit that is not in the way, and SETTINGS."""
     run([RAGOPS, "init", "--name", "load", *(["--runtime", RUNTIME] if RUNTIME != "embedded" else [])], folder)
     config = folder / "ragops.yaml"
-    limit = f"gateway:\n  rate_limit: {{requests: {RATE * 4}, per: second, burst: {RATE * 8}}}"
-    text = re.sub(r"(?m)^gateway:$", limit, config.read_text())
-    embedder = "" if RUNTIME == "embedded" else "\n  embedder: {kind: hashing}"
-    config.write_text(re.sub(r"(?m)^api:$", f"api:\n  workers: {WORKERS}\n  cache_seconds: 600{embedder}", text) + more)
+    values: dict[str, Any] = yaml.safe_load(config.read_text())
+    values.pop("ollama", None)
+    if RUNTIME != "embedded" or observability:
+        values["observability"] = observability
+    values["api"] |= {"workers": WORKERS, "cache_seconds": 600, "embedder": {"kind": "hashing"}}
+    values["gateway"] |= {"rate_limit": {"requests": RATE * 4, "per": "second", "burst": RATE * 8}}
+    config.write_text(yaml.safe_dump({**values, **json.loads(os.environ.get("SETTINGS", "{}"))}))
+
+
+def prepare(folder: Path, observability: Any = False) -> list[str]:
+    """Start a platform with real text in it; return a token for each consumer."""
+    configure(folder, observability)
     (folder / "texts").mkdir()
     for item in distributions():
         body = item.metadata["Description"] or ""

@@ -188,7 +188,7 @@ def of_platform() -> str:
     folder = Path(tempfile.mkdtemp(prefix="ragops-load-"))
     folder.chmod(0o755)
     try:
-        token = load.prepare(folder, "" if load.RUNTIME == "docker" else "\nobservability: on\n")[0]
+        token = load.prepare(folder, observability=True)[0]
         values = json.loads(run([load.RAGOPS, "outputs", "--format", "json"], folder).stdout)
         bodies = [
             json.dumps({"query": f"{word} package", "collection": load.COLLECTION}).encode() for word in range(50)
