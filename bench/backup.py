@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import random
-import re
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure import publish, run, spread
+from measure import publish, run, spread, write_project
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -343,18 +342,13 @@ def drop_kept(made: Platform) -> None:
 
 
 def make(folder: Path) -> Platform:
-    run([*RAGOPS, "init", "--name", f"bench-{os.getpid()}", "--runtime", RUNTIME, "."], folder)
-    config = folder / "ragops.yaml"
-    content = config.read_text().replace("maxmemory: 256mb", "maxmemory: 4gb")
-    content = re.sub(r"(?m)^ollama:\n(?:[ #].*\n)*", "", content)
-    if RUNTIME == "docker":
-        content = content.replace("\napi:\n", "\napi:\n  embedder: {kind: hashing}\n")
-    if os.environ.get("ENCRYPT"):
-        identity = json.loads(run([*RAGOPS, "--json", "backup", "keygen", "identity.txt"], folder).stdout)
-        content = content.replace(
-            "\nbackup:\n", f"\nbackup:\n  recipients: [{identity['recipient']}]\n  identity_file: identity.txt\n"
-        )
-    config.write_text(content)
+    def change(values: dict[str, Any]) -> None:
+        values["redis"]["maxmemory"] = "4gb"
+        if os.environ.get("ENCRYPT"):
+            identity = json.loads(run([*RAGOPS, "--json", "backup", "keygen", "identity.txt"], folder).stdout)
+            values["backup"] |= {"recipients": [identity["recipient"]], "identity_file": "identity.txt"}
+
+    write_project(folder, RUNTIME, change)
     run([*RAGOPS, "up", "--yes"], folder)
     run([*RAGOPS, "migrate", "up"], folder)
     return Platform(folder)

@@ -20,8 +20,7 @@ from typing import Any
 
 import docker
 import httpx
-import yaml
-from measure import Run, publish, ratios, run, spread
+from measure import Run, publish, ratios, run, spread, write_project
 
 HERE = Path(__file__).parent
 RAGOPS = [str(Path(sys.executable).with_name("ragops"))]
@@ -36,16 +35,14 @@ STAGES = (("timescaledb", "redis", "qdrant-1"), ("qdrant-2",), ("qdrant-3",), ("
 
 def project(folder: Path) -> dict[str, Any]:
     """A project for Docker without models, as small as it may be; its settings."""
-    run([*RAGOPS, "init", "--name", f"ragops-bench-{os.getpid()}", "--runtime", "docker"], folder)
-    config = folder / "ragops.yaml"
-    values: dict[str, Any] = yaml.safe_load(config.read_text())
-    values.pop("ollama", None)
-    values["api"] = {**values["api"], "embedder": {"kind": "hashing"}, "cache_seconds": 0}
-    values["gateway"]["rate_limit"] = {"requests": 100000, "per": "minute", "burst": 100000}
-    for service in ("timescaledb", "qdrant"):
-        values[service]["memory"] = "512mb"
-    config.write_text(yaml.safe_dump(values))
-    return values
+
+    def change(values: dict[str, Any]) -> None:
+        values["api"]["cache_seconds"] = 0
+        values["gateway"]["rate_limit"] = {"requests": 100000, "per": "minute", "burst": 100000}
+        for service in ("timescaledb", "qdrant"):
+            values[service]["memory"] = "512mb"
+
+    return write_project(folder, "docker", change)
 
 
 def purge(folder: Path) -> None:

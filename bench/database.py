@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from measure import publish, run
+from measure import publish, run, write_project
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -47,8 +47,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ragops-db-"))
     folder.chmod(0o755)
     try:
-        options = ["--runtime", RUNTIME] if RUNTIME != "embedded" else []
-        for arguments in (["init", "--name", "bench", *options], ["up", "--yes"], ["migrate", "up"]):
+        write_project(folder, RUNTIME)
+        for arguments in (["up", "--yes"], ["migrate", "up"]):
             run([RAGOPS, *arguments], folder)
         endpoint = Session(load(folder / "ragops.yaml", None), "bench", print).endpoint("timescaledb")
         with session(endpoint, limit=0) as connection:

@@ -2,10 +2,9 @@
 
 MODE=mixed (80% asked before), search (all distinct), query (whole answers), soak (20 minutes, memory), spike (ten times
 the rate at once), stress (half to three times the rate), smoke (half a minute at 50 a second; prints, writes nothing).
-RATE per second, SECONDS, CONSUMERS, RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers; SETTINGS, JSON
-of sections of ragops.yaml, for images of other versions. With CHECK=1, and
-always for smoke, it ends with 1 if a bar was not held. Bounded and on loopback only: it loads nothing but the platform
-that it starts.
+RATE per second, SECONDS, CONSUMERS, RUNTIME=docker for Kong, Redis, Qdrant and TimescaleDB in containers, SETTINGS for
+ragops.yaml (bench/measure.py). With CHECK=1, and always for smoke, it ends with 1 if a bar was not held. Bounded and on
+loopback only: it loads nothing but the platform that it starts.
 """
 
 from __future__ import annotations
@@ -27,10 +26,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
-import yaml
 from load_processes import Services, Usage
 from load_report import MOST_P95_MS, Outcome, missed, render
-from measure import publish, run
+from measure import publish, run, write_project
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -58,22 +56,16 @@ class Sample:
     busy: float
 
 
-def configure(folder: Path, observability: Any) -> None:
-    """Write ragops.yaml: no model server, a rate limit that is not in the way, and SETTINGS."""
-    run([RAGOPS, "init", "--name", "load", *(["--runtime", RUNTIME] if RUNTIME != "embedded" else [])], folder)
-    config = folder / "ragops.yaml"
-    values: dict[str, Any] = yaml.safe_load(config.read_text())
-    values.pop("ollama", None)
-    if RUNTIME != "embedded" or observability:
-        values["observability"] = observability
-    values["api"] |= {"workers": WORKERS, "cache_seconds": 600, "embedder": {"kind": "hashing"}}
-    values["gateway"] |= {"rate_limit": {"requests": RATE * 4, "per": "second", "burst": RATE * 8}}
-    config.write_text(yaml.safe_dump({**values, **json.loads(os.environ.get("SETTINGS", "{}"))}))
-
-
 def prepare(folder: Path, observability: Any = False) -> list[str]:
     """Start a platform with real text in it; return a token for each consumer."""
-    configure(folder, observability)
+
+    def change(values: dict[str, Any]) -> None:
+        values["api"] |= {"workers": WORKERS, "cache_seconds": 600}
+        values["gateway"] |= {"rate_limit": {"requests": RATE * 4, "per": "second", "burst": RATE * 8}}
+        if observability:
+            values["observability"] = observability
+
+    write_project(folder, RUNTIME, change)
     (folder / "texts").mkdir()
     for item in distributions():
         body = item.metadata["Description"] or ""

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -32,6 +40,27 @@ def run(command: list[str], cwd: Path, expect: int = 0) -> Run:
         raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     user = after.children_user - before.children_user
     return Run(user, user + after.children_system - before.children_system, wall, done.stdout)
+
+
+def write_project(
+    folder: Path, runtime: str, change: Callable[[dict[str, Any]], None] = lambda _values: None
+) -> dict[str, Any]:
+    """Make a project without a model server and without observability, with the settings that `change` makes of it.
+
+    SETTINGS, JSON of whole sections of ragops.yaml, comes last: for images of other versions.
+    """
+    name, ragops = f"bench-{os.getpid()}", str(Path(sys.executable).with_name("ragops"))
+    run([ragops, "init", "--name", name, *(["--runtime", runtime] if runtime != "embedded" else [])], folder)
+    config = folder / "ragops.yaml"
+    values: dict[str, Any] = yaml.safe_load(config.read_text())
+    values.pop("ollama", None)
+    if runtime != "embedded":
+        values["observability"] = False
+    values["api"]["embedder"] = {"kind": "hashing"}
+    change(values)
+    values |= json.loads(os.environ.get("SETTINGS", "{}"))
+    config.write_text(yaml.safe_dump(values))
+    return values
 
 
 def pairs(ours: list[str], theirs: list[str], cwd: Path, count: int) -> tuple[list[Run], list[Run]]:
