@@ -10,12 +10,25 @@ if TYPE_CHECKING:
 
 
 def server_process(connection: Connection) -> int:
-    """Return the id of the server's process, 0 if it is not one that can be seen here."""
+    """Return the id of the server's process as this machine counts, in a container or not; 0 if it cannot be seen."""
     [pid] = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
+    found = [number for number in map(int, _numbers()) if _inner_id(number) == pid]
+    return found[0] if len(found) == 1 else 0
+
+
+def _numbers() -> list[str]:
+    return [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _inner_id(pid: int) -> int:
+    """Return the id that a process of PostgreSQL has in its own namespace (proc(5), NSpid), 0 for other processes."""
     try:
-        return int(pid) if "postgres" in Path(f"/proc/{pid}/comm").read_text() else 0
+        if "postgres" not in Path(f"/proc/{pid}/comm").read_text():
+            return 0
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
+    return next((int(line.split()[-1]) for line in lines if line.startswith("NSpid:")), 0)
 
 
 def processor_seconds(pid: int) -> float:
