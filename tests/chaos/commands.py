@@ -74,7 +74,7 @@ def ingest_again(project: Project, nodes: Nodes) -> list[str]:
 def _start(project: Project, words: tuple[str, ...]) -> Command:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAGOPS_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "ragops", "--json", *words], cwd=project.root, text=True, env=kept,
+        [sys.executable, "-m", "ragops", "--json", *words], cwd=project.root_for(words[0]), text=True, env=kept,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     return Command(words, process, time.monotonic())

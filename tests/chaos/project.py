@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from random import Random
 
+    from ragops.services.contract import Endpoint
     from tests.chaos.nodes import Nodes
 
 COLLECTION, _DOCUMENTS, _PARAGRAPHS = "notes", 40, 12
@@ -43,35 +44,34 @@ _CHUNKS = """
 
 
 class Project:
-    """One for each cluster; made when it is first needed."""
+    """One for each cluster; commands on Qdrant alone have a project of their own, whose backups need no database."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "project"
+        self._with_documents = folder / "documents"
         self._database: Engine | None = None
 
+    def root_for(self, command: str) -> Path:
+        """The folder in which a command runs."""
+        return self._with_documents if command == "ingest" else self.root
+
     def prepare(self, nodes: Nodes) -> None:
-        """Write the project and start its database, once."""
+        """Write the projects and start the database, once."""
         if self._database is not None:
             return
-        self.root.mkdir()
-        self.root.chmod(0o755)
-        (self.root / "ragops.yaml").write_text(_CONFIG)
-        paths = ProjectPaths(self.root, "default")
-        secrets = {**project_secrets(paths), API_KEY_SECRET: KEY}
-        paths.secrets.write_text(json.dumps(secrets))
-        self._database = make_engine(self.root, "timescaledb", free_port())
+        _write(self.root, nodes.endpoint())
+        _write(self._with_documents, nodes.endpoint())
+        self._database = make_engine(self._with_documents, "timescaledb", free_port())
         supervisor.ensure_running(self._database.spec)
         roles.prepare(self._database.endpoint)
         with roles.log_in(self._database.endpoint, "rag") as connection:
             migrations.apply(connection, application_role="rag_app")
             connection.execute(_ROWS)
-        endpoints = {"qdrant": nodes.endpoint(), "timescaledb": self._database.endpoint}
-        paths.endpoints.parent.mkdir(parents=True, exist_ok=True)
-        paths.endpoints.write_text(json.dumps({name: one.to_dict() for name, one in endpoints.items()}))
+        _write(self._with_documents, nodes.endpoint(), self._database.endpoint)
 
     def change_documents(self, dice: Random) -> None:
         """Write some documents anew, remove some, and leave others as they are."""
-        folder = self.root / COLLECTION
+        folder = self._with_documents / COLLECTION
         folder.mkdir(exist_ok=True)
         for number in range(_DOCUMENTS):
             file = folder / f"{number}.md"
@@ -100,3 +100,13 @@ def _ids(nodes: Nodes, number: int, collection: str) -> set[str]:
     with nodes.http(number) as api:
         answer = api.post(f"/collections/{collection}/points/scroll", json={"limit": 100_000, "with_payload": False})
     return {str(point["id"]) for point in answer.raise_for_status().json()["result"]["points"]}
+
+
+def _write(root: Path, *endpoints: Endpoint) -> None:
+    root.mkdir(mode=0o755, exist_ok=True)
+    root.chmod(0o755)
+    (root / "ragops.yaml").write_text(_CONFIG)
+    paths = ProjectPaths(root, "default")
+    paths.secrets.write_text(json.dumps({**project_secrets(paths), API_KEY_SECRET: KEY}))
+    paths.endpoints.parent.mkdir(parents=True, exist_ok=True)
+    paths.endpoints.write_text(json.dumps({one.service: one.to_dict() for one in endpoints}))
