@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "the key of the campaign"
-_GRACE_SECONDS = 5.0
+_GRACE_SECONDS = 1.0  # as `stop_grace` of a node
 COMPILER = shutil.which("cc")
 
 
