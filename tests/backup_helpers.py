@@ -68,7 +68,7 @@ class KeepingWriter:
         sha256: Callable[[], str] = lambda: "",
     ) -> Part:
         reading = BackgroundTask(read_back)
-        with (self.folder / name).open("xb") as target:
+        with self._new(name) as target:
             while block := source.read(1 << 16):
                 target.write(block)
                 also(block)
@@ -79,6 +79,17 @@ class KeepingWriter:
         assert part.name == name
         self.parts.append(part)
         return part
+
+    @contextlib.contextmanager
+    def _new(self, name: str) -> Iterator[BinaryIO]:
+        """A file that was not there before; gone again if it is not written to its end, since it may be tried again."""
+        path = self.folder / name
+        with path.open("xb") as target:
+            try:
+                yield target
+            except BaseException:
+                path.unlink()
+                raise
 
 
 def dump(

@@ -532,9 +532,9 @@ def replica_states(whole: Whole) -> set[str]:
     values, found = whole.outputs(), set()
     with httpx.Client(headers=_key(values), timeout=30) as client:
         for url in values["QDRANT_URLS"].split(","):
-            for name in (COLLECTION, WRITES):
+            for name, replicas in ((COLLECTION, 3), (WRITES, 12)):  # one shard on every node; six in two copies
                 shards = client.get(f"{url}/collections/{name}/cluster").json()["result"]
-                assert len(shards["local_shards"]) + len(shards["remote_shards"]) == 12
+                assert len(shards["local_shards"]) + len(shards["remote_shards"]) == replicas
                 found |= {shard["state"] for shard in (*shards["local_shards"], *shards["remote_shards"])}
     return found
 

@@ -103,11 +103,11 @@ def test_requests_do_not_fill_the_log(cluster: Any) -> None:
     assert "Qdrant HTTP listening" in cluster.log(1)
 
 
-def test_a_collection_that_others_make_has_two_copies_of_six_shards(cluster: Any, drop: None) -> None:
+def test_a_collection_that_others_make_has_a_copy_on_every_node(cluster: Any, drop: None) -> None:
     with cluster.http() as api:
         api.put("/collections/theirs", json={"vectors": {"size": 2, "distance": "Dot"}}).raise_for_status()
         params = api.get("/collections/theirs").json()["result"]["config"]["params"]
-    assert (params["shard_number"], params["replication_factor"], params["write_consistency_factor"]) == (6, 2, 1)
+    assert (params["shard_number"], params["replication_factor"], params["write_consistency_factor"]) == (1, 3, 2)
 
 
 def test_fewer_copies_than_wanted_are_told(cluster: Any, drop: None) -> None:
