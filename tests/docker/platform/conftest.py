@@ -204,6 +204,7 @@ class Whole:
         client.close()
         config = {
             "vectors": {"size": WRITES_DIMENSIONS, "distance": "Dot"}, "shard_number": 6, "replication_factor": 2,
+            "write_consistency_factor": 1,
         }  # fmt: skip
         made = httpx.put(f"{values['QDRANT_URL']}/collections/{WRITES}", json=config, headers=_key(values), timeout=60)
         assert made.status_code == 200, made.text

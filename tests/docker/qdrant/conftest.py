@@ -23,6 +23,7 @@ from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.component import cluster_endpoint
 from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.settings import QdrantSettings, instance
+from ragops.services.qdrant.shard_layout import least_copies
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
@@ -185,6 +186,7 @@ class Cluster:
         """A collection with `points` points whose vectors and payloads follow from their numbers."""
         nodes = self.settings.nodes
         placement = {"shard_number": 2 * nodes, "replication_factor": min(2, nodes), **more}
+        placement |= {"write_consistency_factor": least_copies(placement["replication_factor"])}
         with self.http() as api:
             body = {"vectors": {"size": size, "distance": "Cosine"}, **placement}
             # What a node passes on to a leader that is no more is never done: another try, as ragops makes it.
