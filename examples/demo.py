@@ -254,13 +254,14 @@ def kill_container(ident: str) -> None:
 
 
 def init(tour: Tour) -> None:
-    """A project; on Docker without a server of models, which would fetch hundreds of megabytes first."""
+    """A project; on Docker without a server of models, dashboards and alerts: hundreds of megabytes, and no step of it."""
     if RUNTIME == "embedded":
         tour.run("init", "--name", "demo")
         return
     tour.run("init", "--name", f"ragops-demo-{os.getpid()}", "--runtime", RUNTIME)
     config = tour.folder / "ragops.yaml"
     text = re.sub(r"(?m)^ollama:\n(?:[ #].*\n)*", "", config.read_text())
+    text = re.sub(r"(?m)^observability:\n(?:[ #].*\n)*", "observability: off\n", text)
     config.write_text(text.replace("\napi:\n", "\napi:\n  embedder: {kind: static}\n"))
 
 

@@ -110,12 +110,9 @@ def test_a_step_that_fails_is_told_with_the_builders_words(docker: DockerHost, m
 # --- the images of an environment --------------------------------------------------------------------------------
 
 
-class Only:
-    """The settings of a platform as far as images are concerned."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str]) -> None:
-        for module in (images, docker_fetch):
-            monkeypatch.setattr(module, "references", lambda _settings: dict(wanted))
+def use_only(monkeypatch: pytest.MonkeyPatch, wanted: dict[str, str]) -> None:
+    """As if the settings of a platform named these images."""
+    monkeypatch.setattr(docker_fetch, "references", lambda _settings: dict(wanted))
 
 
 @pytest.fixture
@@ -133,7 +130,7 @@ def test_a_name_that_moves_changes_nothing_until_it_is_said(
 ) -> None:
     first, second = image(REDIS), image(api_image.base_image())
     name = f"{mine.prefix}/redis"
-    Only(monkeypatch, {"redis": f"{name}:1"})
+    use_only(monkeypatch, {"redis": f"{name}:1"})
     machine = DockerRuntimeHost(session.project)
     try:
         docker.api.tag(first, name, "1")
@@ -153,7 +150,7 @@ def test_a_name_that_moves_changes_nothing_until_it_is_said(
 def test_an_image_that_cannot_be_had_is_missing(
     docker: DockerHost, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Only(monkeypatch, {"redis": "localhost:1/ragops/nowhere:1"})
+    use_only(monkeypatch, {"redis": "localhost:1/ragops/nowhere:1"})
     assert states(images.list_images(session.project)) == {"redis": "missing"}
     with pytest.raises(RagopsError) as caught:
         images.pull_images(session, lambda _: None, renew=False)
@@ -166,7 +163,7 @@ def test_images_are_carried_as_one_file(
 ) -> None:
     name = f"{mine.prefix}/carried:1"
     docker.api.tag(image(REDIS), f"{mine.prefix}/carried", "1")
-    Only(monkeypatch, {"redis": name})
+    use_only(monkeypatch, {"redis": name})
     try:
         images.save_images(session.project, tmp_path / "images.tar")
         assert (tmp_path / "images.tar").stat().st_mode & 0o777 == 0o600
