@@ -147,6 +147,15 @@ def following_nodes(info: Mapping[str, Any], nodes: int) -> dict[str, Any] | Non
     return {"params": factors, "metadata": {EVERY_NODE: nodes}}
 
 
+def needs_every_copy(info: Mapping[str, Any]) -> bool:
+    """Return whether no write succeeds while a node with one of several copies is away.
+
+    So it is with 2 copies of an application that leaves the number of the servers, which is that of 3 copies.
+    """
+    copies = layout_of(info).copies
+    return copies > 1 and int(info["config"]["params"].get("write_consistency_factor") or 1) >= copies
+
+
 def worse_than_default(name: str, info: Mapping[str, Any], rules: LayoutRules) -> str:
     """Return what makes the layout of a collection worse than that of a new one, empty if nothing does.
 

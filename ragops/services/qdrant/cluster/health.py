@@ -19,7 +19,13 @@ from ragops.services.qdrant.cluster.collection_checks import Conditions
 from ragops.services.qdrant.cluster.members import lost_peers, members
 from ragops.services.qdrant.cluster.nodes import addresses, is_cluster
 from ragops.services.qdrant.cluster.shards import ShardMap
-from ragops.services.qdrant.shard_layout import LayoutRules, following_nodes, layout_of, worse_than_default
+from ragops.services.qdrant.shard_layout import (
+    LayoutRules,
+    following_nodes,
+    layout_of,
+    needs_every_copy,
+    worse_than_default,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,6 +127,7 @@ class _Found:
     few: list[str] = field(default_factory=list)
     unfilled: list[str] = field(default_factory=list)
     layouts: dict[str, str] = field(default_factory=dict)  # what is worse than a new collection's, by name
+    strict: list[str] = field(default_factory=list)  # a write has to reach every copy
     looked: list[str] = field(default_factory=list)
     conditions: Conditions = field(default_factory=Conditions)
 
@@ -149,6 +156,7 @@ def check_shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[
         if rules and rules.nodes > 1:
             yield _check_replicas(found, rules.least_copies)
             yield from _check_layouts(found)
+            yield from _check_strict(found)
     yield from found.conditions.checks()
     yield from collection_checks.check_leftovers(nodes.first)
 
@@ -179,6 +187,8 @@ def _check_layout(name: str, seen: ShardMap, info: Mapping[str, Any], rules: Lay
         found.unfilled.append(name)
     elif wanted < min(rules.least_copies, rules.nodes):
         found.few.append(name)
+    if needs_every_copy(info):
+        found.strict.append(name)
     if worse := worse_than_default(name, info, rules):
         found.layouts[name] = worse
 
@@ -210,3 +220,12 @@ def _check_layouts(found: _Found) -> Iterator[Check]:
         more = f"; and {len(found.layouts) - 1} more collections" if len(found.layouts) > 1 else ""
         hint = f"`ragops cluster reshard {base(name)}` changes it while it is asked"
         yield Check("layout", Status.OK, f"{found.layouts[name]}{more}", hint)
+
+
+def _check_strict(found: _Found) -> Iterator[Check]:
+    """Report collections that cannot be written to while a node is away: it may have been meant so."""
+    if found.strict:
+        names = ", ".join(sorted(found.strict)[:_SHOWN])
+        hint = '`PATCH /collections/NAME` with {"params": {"write_consistency_factor": 1}} has writes continue'
+        what = f"no write succeeds while a node is away, since every copy has to take it: {names}"
+        yield Check("writes", Status.OK, what, hint)

@@ -59,6 +59,20 @@ def test_a_dear_layout_is_named_with_the_command_and_is_no_fault() -> None:
     assert list(health._check_layouts(found({"good": (info(1, 3, 1000), 3)}, LayoutRules(3)))) == []
 
 
+def test_a_collection_whose_every_copy_has_to_take_a_write_is_named_and_is_no_fault() -> None:
+    def made(copies: int, least: int) -> tuple[dict[str, Any], int]:
+        described = info(1, copies)
+        described["config"]["params"]["write_consistency_factor"] = least
+        return described, copies
+
+    result = found({"theirs": made(2, 2), "one": made(1, 1), "two": made(2, 1), "three": made(3, 2)}, LayoutRules(3))
+    (check,) = health._check_strict(result)
+    assert (check.name, check.status) == ("writes", Status.OK)
+    assert check.detail.endswith("every copy has to take it: theirs")
+    assert "write_consistency_factor" in check.hint
+    assert list(health._check_strict(found({"two": made(2, 1)}, LayoutRules(3)))) == []
+
+
 @dataclass
 class Client:
     """A node with collections, and the changes that it was asked for."""
