@@ -50,7 +50,8 @@ SELECT CASE WHEN %(random)s THEN gen_random_uuid() ELSE {ordered} END, asked, fo
        format('how do I restore table %%s of node %%s', n %% 9973, n %% 97), encode(sha256((n %% 9973)::text::bytea), 'hex'),
        'static-multilingual-256-v1', format('consumer-%%s', n %% 20), md5(n::text),
        CASE WHEN n %% 500 = 0 THEN 'failed' WHEN n %% 300 = 0 THEN 'refused' ELSE 'ok' END, n %% 6, 0.5 + (n %% 50) / 100.0, 3 + n %% 211
-FROM (SELECT n, %(since)s::timestamptz + n * (%(until)s::timestamptz - %(since)s::timestamptz) / %(total)s AS asked
+FROM (SELECT n, %(since)s::timestamptz
+             + (%(until)s::timestamptz - %(since)s::timestamptz) * (n::float8 / %(total)s) AS asked
       FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS n) AS asked
 """
 # The first 48 bits are milliseconds since 1970 (RFC 9562, version 7), the others random.
