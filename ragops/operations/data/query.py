@@ -243,6 +243,8 @@ def translate(response: httpx.Response) -> RagopsError:
             return RagopsError("rate_limited", "the gateway takes no more requests for now", again)
         case 503 if code == "circuit_open":
             return UnhealthyError("breaker_open", detail, f"{again}; see why: `ragops health`")
+        case 503 if code == "overloaded":
+            return UnhealthyError(code, detail, f"{again}; read `ragops metrics runbook ApiOverloaded`")
     if status in (502, 503, 504):
         return UnhealthyError(
             code or "service_unavailable", f"{status}: {detail}", f"{again}; see why: `ragops health`"

@@ -89,6 +89,7 @@ def test_without_any_collection_there_is_nothing_to_ask(gateway: Gateway) -> Non
         (422, {"code": "invalid_request", "detail": "x"}, "", "invalid_request", ExitCode.USAGE, "correct"),
         (429, b"local_rate_limited", "7", "rate_limited", ExitCode.FAILED, "try again in 7 s"),
         (503, {"code": "circuit_open", "detail": "qdrant"}, "27", "breaker_open", ExitCode.UNHEALTHY, "in 27 s"),
+        (503, {"code": "overloaded", "detail": "x"}, "2", "overloaded", ExitCode.UNHEALTHY, "runbook ApiOverloaded"),
         (503, b"no healthy upstream", "", "service_unavailable", ExitCode.UNHEALTHY, "in a moment"),
         (500, b"", "", "query_failed", ExitCode.FAILED, "ragops logs api"),
     ],
