@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from ragops.api.metrics import Metrics
 
-TARGET_SECONDS, STANDING_SECONDS = 0.1, 0.5  # how late the loop may be, and for how long it may be later
-MOST_SECONDS = 0.4  # from here on nothing is taken
+TARGET_SECONDS, STANDING_SECONDS = 0.2, 1.0  # how late the loop may be, and for how long it may be later
+MOST_SECONDS = 0.6  # from here on nothing is taken
 # At once: more would wait longer than the store may take if it answers less than half as many in a second.
 SEARCHES_OF_NODE = 64
 _TICK_SECONDS = 0.05
