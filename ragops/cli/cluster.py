@@ -53,7 +53,7 @@ def status(
         current.console.message(f"{what} ({transfer.method})" if transfer.method else what)
     for node in found.nodes:
         if node.fault:
-            current.console.message(f"{node.name}: {node.fault}")
+            current.console.message(f"{node.name}: {node.fault.removeprefix(f'{node.name} ')}")
     if found.pending:
         current.console.message(f"interrupted: continue with `{found.pending}`, or give it up: `ragops cluster cancel`")
     if found.free is not None:

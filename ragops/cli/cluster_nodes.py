@@ -24,6 +24,8 @@ Nodes = Annotated[
     int | None, typer.Option("--nodes", metavar="N", min=1, help="How many there are to be: 1, 3, 5 and so on.")
 ]
 
+_API = "So is the API, which answers nothing for some seconds."
+
 
 def add_node(
     context: typer.Context,
@@ -43,7 +45,7 @@ def add_node(
     """
     from ragops.operations.cluster.nodes import add_nodes, plan_more
 
-    more = "The other nodes are restarted, one after the other."
+    more = f"The other nodes are restarted, one after the other. {_API}"
     _change_nodes(context, "+", plan_more, add_nodes, nodes, more, dry_run, Pacing(pause, method), yes, lock_wait)
 
 
@@ -59,13 +61,14 @@ def remove_node(
     """Remove the last two nodes, or down to --nodes, after their shards have moved.
 
     Moves every replica away, removes the nodes from the cluster, sets `qdrant.nodes` in ragops.yaml and stops them.
-    Their volumes stay. Collections that have more replicas than nodes are left get one on each.
+    Their volumes stay. Collections that have more replicas than nodes are left get one on each. One node alone, with
+    the only copy of everything, is left only with `--nodes 1`.
 
     Example: ragops cluster remove-node --dry-run
     """
     from ragops.operations.cluster.nodes import plan_fewer, remove_nodes
 
-    more = "Data are moved first, volumes stay. Other nodes are restarted."
+    more = f"Data are moved first, volumes stay. Other nodes are restarted. {_API}"
     _change_nodes(context, "-", plan_fewer, remove_nodes, nodes, more, dry_run, Pacing(pause, method), yes, lock_wait)
 
 
@@ -105,7 +108,7 @@ def replace_node(
     console = state(context).console
     if result.kept:
         console.message(f"kept {result.kept}")
-    console.message(f"{node} was replaced; replicas were moved in {result.done} steps")
+    console.message(f"{node} was replaced; replicas were moved in {_steps(result.done)}")
 
 
 class Pacing(NamedTuple):
@@ -142,7 +145,7 @@ def _change_nodes(
         plan=lambda session, _show: plan(session, nodes),
         act=lambda session, confirm, show: change(session, nodes, confirm, confirm_up, show, pace.made()),
         show=lambda console, found: _show_nodes(console, found, mark),
-        question=lambda found: f"This changes the cluster from {found.before} to {found.after} nodes. {more}",
+        question=lambda found: _describe(found, more),
         dry_run=dry_run,
         yes=yes,
         lock_wait=lock_wait,
@@ -151,7 +154,20 @@ def _change_nodes(
         return
     for place in result.kept:
         console.message(f"kept {place}")
-    console.message(f"there are {result.plan.after} nodes; replicas were moved in {result.done} steps")
+    console.message(f"{_counted(result.plan.after)}; replicas were moved in {_steps(result.done)}")
+
+
+def _describe(found: NodesPlan, more: str) -> str:
+    alone = " What is left is the only copy of everything." if found.after == 1 else ""
+    return f"This changes the cluster from {found.before} to {found.after} nodes.{alone} {more}"
+
+
+def _steps(done: int) -> str:
+    return f"{done} step{'' if done == 1 else 's'}"
+
+
+def _counted(nodes: int) -> str:
+    return "there is one node" if nodes == 1 else f"there are {nodes} nodes"
 
 
 def _show_nodes(console: Console, found: NodesPlan, mark: str) -> None:

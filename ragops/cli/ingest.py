@@ -93,7 +93,8 @@ def _drop_old(console: Console, session: Session, collections: Sequence[str]) ->
     console.document({"dropped": {name: [one._asdict() for one in gone] for name, gone in dropped.items()}})
     for name, gone in dropped.items():
         for one in gone:
-            console.text(f"{name}: deleted the old points {one.points} of {one.documents} documents")
+            documents = f" of {one.documents} documents" if one.documents else ""  # a reshard takes them all along
+            console.text(f"{name}: deleted the old points {one.points}{documents}")
     if not dropped:
         console.message("there is nothing that a rebuild has left")
 

@@ -280,8 +280,10 @@ def _refuse_unknown(request: Request, topology: Topology) -> None:
 def _require_nodes(request: Request, topology: Topology) -> None:
     for node in topology.nodes:
         if node.fault and node.name not in request.excused:
-            what = f"cannot change the cluster: {node.name} does not take part: {node.fault}"
-            hint = (
-                f"`ragops up` starts what is stopped; if it is lost for good: `ragops cluster replace-node {node.name}`"
-            )
+            fault = node.fault.removeprefix(f"{node.name} ")
+            what = f"cannot change the cluster: {node.name} does not take part: {fault}"
+            hint = "`ragops up` completes an interrupted change of the number of nodes"
+            if not node.host or topology.node(node.host):
+                lost = f"`ragops cluster replace-node {node.host or node.name}`"
+                hint = f"`ragops up` starts what is stopped; if it is lost for good: {lost}"
             raise UnhealthyError("qdrant_node_down", what, hint)

@@ -139,11 +139,14 @@ def _spread(after: int, endpoint: Endpoint, topology: Topology) -> Request:
 def plan_fewer(session: Session, nodes: int | None) -> NodesPlan:
     """Return what `remove_nodes` would do; `nodes` is their number then, two fewer if it is not given.
 
-    Raises UsageError (nodes_invalid, not_a_cluster), IntegrityError (last_replica_lost), and as `plan_change`.
+    One node alone has to be asked for: a command that is repeated after its end must not go down to one copy. Raises
+    UsageError (nodes_invalid, not_a_cluster), IntegrityError (last_replica_lost), and as `plan_change`.
     """
     endpoint, topology = _look(session)
     before = len(endpoint.nodes)
     after = _wanted(session, REMOVE, nodes, before)
+    if nodes is None and after == 1 and session.cluster_journal().read() is None:
+        raise _invalid("one would be left, with the only copy of everything", "if that is meant: `--nodes 1`")
     request = _drain(topology, before, after)
     resumes = check_request(session, request, topology)
     if after >= before and not resumes:
@@ -252,7 +255,7 @@ def _wanted(session: Session, verb: str, nodes: int | None, before: int) -> int:
         reason = (
             f"{after} nodes survive the loss of no more nodes than {after - 1} do" if after > 1 else "1 is the least"
         )
-        raise _invalid(reason, f"use an odd number, such as {max(before + (2 if verb == ADD else -2), 1)}")
+        raise _invalid(reason, f"use an odd number, such as {before + 2 if verb == ADD else max(before - 2, 1)}")
     return after
 
 

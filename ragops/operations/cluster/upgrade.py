@@ -18,11 +18,13 @@ from ragops.services.qdrant.cluster.cluster import not_active
 from ragops.services.qdrant.cluster.nodes import is_cluster
 from ragops.services.qdrant.cluster.upgrade_plan import UpgradeAction, plan_upgrade
 from ragops.services.qdrant.node import image_reference
+from ragops.services.qdrant.versions import find_upgrade_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ragops.adapters.pulumi.events import OnStep
+    from ragops.operations.records.upgrade_journal import UnfinishedUpgrade
     from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.upgrade_plan import UpgradeStep
@@ -58,11 +60,11 @@ def plan(session: Session) -> UpgradePlan:
     if not is_cluster(endpoint):
         what = "cannot upgrade a cluster: the embedded runtime has one development server of Qdrant"
         raise UsageError("not_a_cluster", what, "a newer ragops has a newer one: upgrade ragops, then `ragops up`")
-    versions = _versions(endpoint)
     service, settings = by_name(SERVICE), session.project.settings
     target = service.version(settings.section(SERVICE), session.host.facts.traits)
     left = session.upgrade_journal().read()
     resumes = left is not None and left.target == target
+    versions = _versions(endpoint, left if resumes else None)
     steps = plan_upgrade(
         versions,
         target,
@@ -99,13 +101,21 @@ def upgrade(session: Session, confirm: Callable[[UpgradePlan], bool] | None, on_
         return UpgradeResult(found, _versions(endpoint), point)
 
 
-def _versions(endpoint: Endpoint) -> dict[str, str]:
-    """Return the version of every node, in their order."""
+def _versions(endpoint: Endpoint, left: UnfinishedUpgrade | None = None) -> dict[str, str]:
+    """Return the version of every node, in their order.
+
+    A node that an interrupted upgrade has left without a container counts as one that its stage has not changed yet.
+    """
     found = by_name(SERVICE).node_versions(endpoint)
+    if left and left.stage:
+        way = [left.before, *find_upgrade_path(left.before, left.target)]
+        former = way[max(way.index(left.stage) - 1, 0)] if left.stage in way else left.before
+        found = {**{node.name: former for node in endpoint.nodes}, **found}
     for node in endpoint.nodes:
         if node.name not in found:
             what = f"cannot upgrade qdrant: {node.name} does not answer, and its version is unknown"
-            raise UnhealthyError("qdrant_node_down", what, f"`ragops up` starts {node.name}; see `ragops logs qdrant`")
+            hint = f"`ragops up` starts {node.name}, with the `image` that it had; see `ragops logs qdrant`"
+            raise UnhealthyError("qdrant_node_down", what, hint)
     return {node.name: found[node.name] for node in endpoint.nodes}
 
 
@@ -142,6 +152,7 @@ def _roll_to(session: Session, endpoint: Endpoint, on_step: OnStep) -> None:
     stack = open_stack(session.project, session.make_secrets())
     host.prepare_up(on_step, lambda: {item.id for item in stack.resources()})
     version = by_name(SERVICE).version(session.project.settings.section(SERVICE), host.facts.traits)
+    session.upgrade_journal().note_stage(version)
     on_step(Progress(SERVICE, f"to {version}"))
     previewed = changes(stack.preview(), describe=host.describe_resource)
     roll_cluster(session, stack, endpoint, previewed, on_step, single=True)

@@ -85,7 +85,10 @@ def _verify(
     for shard, replicas in state.shards.shards().items():
         names = {topology.name_of(replica.peer): replica for replica in replicas}
         able = {name: clients[name] for name, replica in names.items() if replica.active and name in clients}
-        left_out = [f"{name} ({names[name].state})" for name in names if name not in able]
+        states = {
+            name: f"is {replica.state}" if name in clients else "does not answer" for name, replica in names.items()
+        }
+        left_out = [f"{name} {state}" for name, state in states.items() if name not in able]
         skipped = f"not compared: {', '.join(left_out)}" if left_out else ""
         if len(able) < 2:
             yield ShardVerification(state.name, shard, {}, skipped=skipped or "it has one replica")

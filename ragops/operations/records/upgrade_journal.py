@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnfinishedUpgrade:
-    """An upgrade from `before` to `target`; `point` is the recovery point that was taken before it."""
+    """An upgrade from `before` to `target`; `point` is the recovery point that was taken before it.
+
+    `stage` is the version on the way that nodes are brought to, empty before the first.
+    """
 
     before: str
     target: str
     point: str
     started: str
+    stage: str = ""
 
 
 class UpgradeJournal:
@@ -37,6 +41,11 @@ class UpgradeJournal:
         noted = UnfinishedUpgrade(before, target, point, datetime.now(tz=UTC).isoformat())
         self._file.write(noted)
         return noted
+
+    def note_stage(self, version: str) -> None:
+        """Note the version that nodes are brought to from now on."""
+        if noted := self.read():
+            self._file.write(replace(noted, stage=version))
 
     def end(self) -> None:
         """Note that it came to its end."""

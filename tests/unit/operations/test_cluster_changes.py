@@ -241,6 +241,26 @@ def test_two_nodes_are_removed_after_their_shards_have_moved(begin: Any) -> None
     assert len(session.endpoint("qdrant").nodes) == 3
 
 
+def test_a_removal_that_is_repeated_does_not_go_down_to_one_copy(begin: Any) -> None:
+    cluster = SimulatedCluster.of(3)
+    cluster.fill("docs", 3, "123")
+    session = begin(cluster)
+    with pytest.raises(UsageError, match="one would be left, with the only copy of everything") as caught:
+        run_remove(session)
+    assert (caught.value.hint, cluster.changes) == ("if that is meant: `--nodes 1`", [])
+    assert nodes.plan_fewer(session, 1).after == 1
+
+
+def test_a_node_that_an_interrupted_run_has_started_is_named_with_the_way_out(begin: Any) -> None:
+    cluster = SimulatedCluster.of(5)
+    cluster.fill("docs", 3, "123")
+    session = begin(cluster)
+    write_endpoints(session.project.paths.endpoints, cluster.endpoint(3))
+    with pytest.raises(UnhealthyError, match="qdrant-4 is none of the nodes that ragops has noted") as caught:
+        run_rebalance(session)
+    assert "`ragops up` completes" in caught.value.hint
+
+
 def test_adding_nodes_shows_the_copies_that_up_makes(begin: Any) -> None:
     cluster = SimulatedCluster.of(3)
     cluster.fill("docs", 3, "123")

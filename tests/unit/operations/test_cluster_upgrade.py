@@ -116,6 +116,7 @@ class Fleet:
         self.events: list[str] = []
         self.dies_at = -1
         self.whole = True
+        self.gone = set[str]()  # nodes whose container was removed, and not made again yet
 
     def happened(self, what: str, change: Any = lambda: None) -> None:
         """An event with its effect; the run dies before the effect, or right after it."""
@@ -127,7 +128,7 @@ class Fleet:
             raise KilledError
 
     def versions(self, _endpoint: Endpoint) -> dict[str, str]:
-        return {node: version for node, (version, _asks) in self.nodes.items()}
+        return {node: version for node, (version, _asks) in self.nodes.items() if node not in self.gone}
 
     def wait(self, _endpoint: Endpoint, _seconds: float) -> None:
         """A node that asks refuses those that send no key: they are no cluster, and never become whole."""
@@ -147,13 +148,15 @@ class Fleet:
         wanted = (tag_version(image) or "1.18.3", "qdrant" not in mixed)
 
         def preview() -> list[Step]:
-            return [self.replaced(node) for node, now in self.nodes.items() if now != wanted]
+            return [self.replaced(node) for node, now in self.nodes.items() if now != wanted or node in self.gone]
 
         def up(_on_step: object, resources: tuple[str, ...]) -> Any:
             node = resources[0]
             before, after = Version.of(self.nodes[node][0]), Version.of(wanted[0])
             assert (after.minor - before.minor) in (0, 1), "one minor at a time"
+            self.gone.add(node)
             self.happened(f"{node} {wanted[0]}", lambda: self.nodes.__setitem__(node, wanted))
+            self.gone.remove(node)
             return SimpleNamespace(steps=[self.replaced(node)])
 
         return SimpleNamespace(preview=preview, up=up, resources=lambda: ())

@@ -28,7 +28,7 @@ from ragops.services.qdrant.shard_layout import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.members import Member
@@ -65,7 +65,7 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
     elif nodes.unreachable:
         yield Status.DEGRADED, f"without {', '.join(nodes.unreachable)}", up
     yield from _find_stopped(found)
-    yield from _find_divided(found, wanted)
+    yield from _find_divided(found, wanted, {*found, *nodes.unreachable})
     leaders = {one.leader for one in found.values()}
     if None in leaders or 0 in leaders:
         yield Status.DEGRADED, "no leader is elected", f"it takes some seconds; then {_LOG}"
@@ -102,17 +102,24 @@ def _find_stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, st
             yield Status.DEGRADED, f"the consensus of {one.name} has stopped: {one.fault}", f"restart it; {_LOG}"
 
 
-def _find_divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
-    """Return the nodes that have too few peers, or are listed under a former peer."""
+def _find_divided(
+    found: Mapping[str, Member], wanted: int, known: Collection[str]
+) -> Iterator[tuple[Status, str, str]]:
+    """Return the nodes that have too few peers or too many, or are listed under a former peer."""
     lost = lost_peers(found)
     for peer, host in lost.items():
         hint = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
         yield Status.DEGRADED, f"{host} has lost its data and is not peer {peer} any more", hint
     if not lost:
         for one in found.values():
-            if len(one.peers) != wanted:
+            if len(one.peers) < wanted:
                 hint = f"wait until all have joined; then {_LOG}"
                 yield Status.DEGRADED, f"{one.name} has {len(one.peers)} of {wanted} peers", hint
+        most = max(found.values(), key=lambda one: len(one.peers))
+        if len(most.peers) > wanted:
+            more = ", ".join(sorted(host for host in most.peers.values() if host not in known))
+            hint = "`ragops up` completes an interrupted change of the number of nodes"
+            yield Status.DEGRADED, f"{len(most.peers)} peers for {wanted} nodes; not noted: {more}", hint
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------

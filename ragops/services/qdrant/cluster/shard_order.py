@@ -98,7 +98,7 @@ class ShardOrder:
         while (is_done := self._look()) is None:
             cancellation.sleep(_POLL)
         if is_done:
-            self.show(Progress(_SERVICE, self.text, final=True))
+            self.show(Progress(_SERVICE, f"{self.text}: done", final=True))
         return is_done
 
     def _order(self) -> None:

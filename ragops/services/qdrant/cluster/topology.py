@@ -158,9 +158,15 @@ def _read_nodes(endpoint: Endpoint, nodes: Nodes, found: Mapping[str, Member], *
             seen.add(peer)
             error = nodes.unreachable.get(name)
             yield ClusterNode(name, peer, fault=error.message if error else "it is in no cluster")
+    known = {address.name for address in addresses(endpoint)}
     for peer in sorted(set(view.peers) - seen):
         host = view.peers[peer]
-        fault = f"{host} was this peer before it lost its data" if host in found else "it is no node that answers"
+        # A node that is not noted has joined in a run that was interrupted.
+        fault = (
+            f"{host} was this peer before it lost its data"
+            if host in known
+            else f"{host} is none of the nodes that ragops has noted"
+        )
         yield ClusterNode(f"peer {peer}", peer, fault=fault, host=host)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -38,3 +39,9 @@ def test_what_one_follower_once_could_not_tell_another_is_none() -> None:
 
 def test_a_node_that_does_not_answer_is_told_of_once() -> None:
     assert words(member(1, qdrant_3="refused"), member(2), unreachable=("qdrant-3",)) == ["without qdrant-3"]
+
+
+def test_peers_that_an_interrupted_run_has_added_are_named_once() -> None:
+    more = {**PEERS, 4: "qdrant-4", 5: "qdrant-5"}
+    found = [replace(member(number), peers=more) for number in (1, 2, 3)]
+    assert words(*found) == ["5 peers for 3 nodes; not noted: qdrant-4, qdrant-5"]

@@ -111,7 +111,7 @@ def test_the_cluster_is_read_from_the_nodes_that_answer() -> None:
         ClusterNode("qdrant-1", 1, "1.18.3", is_leader=True, size=320),
         ClusterNode("qdrant-2", 2, "1.18.3", size=320),
         ClusterNode("qdrant-3", 3, fault="silence"),
-        ClusterNode("peer 9", 9, fault="it is no node that answers", host="elsewhere"),
+        ClusterNode("peer 9", 9, fault="elsewhere is none of the nodes that ragops has noted", host="elsewhere"),
     )
     assert found.alive == {1, 2}
     (docs,) = found.collections
