@@ -89,6 +89,8 @@ def show_change(console: Console, found: ChangePlan, empty: str = "nothing to do
 
 
 def describe_steps(found: ChangePlan) -> str:
-    """Return how many replicas the steps move or copy, and drop."""
+    """Return how many replicas the steps move or copy, and drop, and what one replica alone means."""
     copies = sum(step.action != "drop" for step in found.steps)
-    return f"This moves or copies {copies} replicas and drops {len(found.steps) - copies}."
+    single = [name for name, factor in found.factors.items() if factor == 1]
+    risk = f" With one replica, the loss of a node loses shards of {', '.join(single)}." if single else ""
+    return f"This moves or copies {copies} replicas and drops {len(found.steps) - copies}.{risk}"

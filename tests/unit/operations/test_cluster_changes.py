@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.progress import ignore_progress
+from ragops.cli.cluster_plans import describe_steps
 from ragops.config.edit import edit_text
 from ragops.config.load import load
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError, UnhealthyError, UsageError
@@ -175,6 +176,13 @@ def test_the_number_of_replicas_is_changed_in_the_collection_as_well(begin: Any)
     change(session, set_replication("docs", 2), None, ignore_progress, PACE)
     assert (cluster.collections["docs"].factor, {len(on) for on in cluster.where("docs")}) == (2, {2})
     assert min(cluster.lowest.values()) == 2
+
+
+def test_the_question_before_one_replica_names_the_risk(begin: Any) -> None:
+    session = begin(spread())
+    risk = "the loss of a node loses shards of docs"
+    assert risk in describe_steps(plan_change(session, set_replication("docs", 1)))
+    assert risk not in describe_steps(plan_change(session, set_replication("docs", 3)))
 
 
 def test_a_shard_is_moved(begin: Any) -> None:
