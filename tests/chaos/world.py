@@ -76,7 +76,6 @@ class World:
         small.mkdir(parents=True)
         network.run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(small))
         self.nodes.up()
-        self.project.prepare(self.nodes)
 
     def run(
         self,
@@ -107,6 +106,8 @@ class World:
         result.leads = self.nodes.leader() in fault.targets
         result.layout = " x ".join(placement.values())
         before = self.nodes.failed_updates()
+        if with_command:
+            self.project.prepare(self.nodes)
         load.start()
         time.sleep(_BEFORE)
         command = commands.begin(self.project, dice) if with_command else None
