@@ -34,7 +34,7 @@ async def refresh(asked: Annotated[RefreshRequest, Body()], deps: Deps) -> Refre
 
     If the cache cannot be reached, or a backup holds it read-only, its answers end by themselves after some seconds.
     """
-    deps.search.embedders.forget()
+    deps.search.forget()
     if deps.cache is None or await deps.cache.forget(asked.collections):
         return RefreshResponse(forgotten=True, note=None)
     seconds = deps.config.cache.seconds

@@ -2,8 +2,8 @@
 
 Without it, requests that come faster than the processor allows make each answer later than the one before, until the
 gateway's health check is late too: then the gateway refuses all of them, cached answers as well.
-First go questions that are new, since each costs as much as ten of those that the cache answers and a
-refusal half as much as one of these; if that is not enough, all requests do.
+First new questions are refused, since each costs as much as ten that the cache answers, and a refusal half as much as
+one of these; if that is not enough, all requests are.
 Source of the method: Nichols and Jacobson, "Controlling Queue Delay" (2012): a burst may wait, a queue that stays may
 not. Here the queue is that of the event loop, and its delay is how late a timer fires.
 """

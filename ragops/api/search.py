@@ -68,10 +68,11 @@ class Search:
         self.embedders = embedders
         self.cache = cache
         if cache:
-            cache.on_change = self._forget
+            cache.on_change = self.forget
         self.names: Callable[[], Awaitable[list[str]]] = qdrant.collections  # of all that can be asked
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Look collections up again, and search again what is being searched: they have changed."""
         self.embedders.forget()
         self._searches.forget()
 
