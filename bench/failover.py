@@ -88,7 +88,7 @@ def table(results: list[Result]) -> str:
 
 
 NAMES = {
-    "nothing": f"nothing, for {SOAK_SECONDS:.0f} s at full load", "kill": "a node killed", "stop": "a node stopped, 5 s of grace",
+    "nothing": f"nothing, for {SOAK_SECONDS:.0f} s at full load", "kill": "a node killed", "stop": "a node stopped, 1 s of grace",
     "pause": "a node frozen",
 }  # fmt: skip
 
