@@ -254,14 +254,18 @@ class Round:
 async def send(port: int, requests: Iterator[bytes]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for one in requests:
-        writer.write(one)
-        head = await reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"{head.decode()}{(await reader.read(500)).decode()}")
-        length = re.search(rb"(?i)content-length: (\d+)", head)
-        assert length is not None
-        await reader.readexactly(int(length[1]))
+        await exchange(reader, writer, one)
     writer.close()
+
+
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> None:
+    writer.write(request)
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise SystemExit(f"{head.decode()}{(await reader.read(500)).decode()}")
+    length = re.search(rb"(?i)content-length: (\d+)", head)
+    assert length is not None
+    await reader.readexactly(int(length[1]))
 
 
 async def ask(port: int, requests: Sequence[bytes]) -> None:

@@ -174,11 +174,13 @@ async def paced(base: str, token: str, bodies: Sequence[bytes], seconds: float) 
 
     async def one(questions: Iterator[bytes], turn: int) -> None:
         nonlocal answered
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
         for number, question in enumerate(questions):
             wait = began + (number * api_cost.AT_ONCE + turn) / RATE - time.monotonic()
             await asyncio.sleep(max(0.0, wait))
-            await api_cost.send(int(port), iter([question]))
+            await api_cost.exchange(reader, writer, question)
             answered += 1
+        writer.close()
 
     await asyncio.gather(*(one(due(), turn) for turn in range(api_cost.AT_ONCE)))
     return answered
