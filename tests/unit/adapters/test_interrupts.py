@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 _START = """
 import os, signal, sys, time
 from ragops.adapters import interrupts
-interrupts.install()
 number = signal.Signals[sys.argv[1]]
+if signal.getsignal(number) is signal.SIG_IGN:  # as nohup leaves it to the tests that it starts
+    signal.signal(number, signal.SIG_DFL)
+interrupts.install()
 """
 # The module is interrupted where an enum's members are made, and must be whole all the same.
 _MODULE = """
