@@ -14,8 +14,8 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
-    return free_ports(1)[0]
+    """A port that nothing listens on; the next one is left free, which a node of Qdrant has for gRPC."""
+    return free_ports(2)[0]
 
 
 def free_ports(count: int) -> tuple[int, ...]:
