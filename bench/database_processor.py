@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
+
 if TYPE_CHECKING:
     from database_fill import Connection
 
@@ -12,12 +14,8 @@ if TYPE_CHECKING:
 def server_process(connection: Connection) -> int:
     """Return the id of the server's process as this machine counts, in a container or not; 0 if it cannot be seen."""
     [pid] = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
-    found = [number for number in map(int, _numbers()) if _inner_id(number) == pid]
+    found = [number for number in psutil.pids() if _inner_id(number) == pid]
     return found[0] if len(found) == 1 else 0
-
-
-def _numbers() -> list[str]:
-    return [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _inner_id(pid: int) -> int:

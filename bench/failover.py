@@ -14,6 +14,7 @@ from measure import publish
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from ragops.services.qdrant.node import STOP_GRACE
 from tests.chaos import network
 from tests.chaos.world import Remote, Result
 from tests.qdrant_processes import BINARY
@@ -88,7 +89,7 @@ def table(results: list[Result]) -> str:
 
 
 NAMES = {
-    "nothing": f"nothing, for {SOAK_SECONDS:.0f} s at full load", "kill": "a node killed", "stop": "a node stopped, 1 s of grace",
+    "nothing": f"nothing, for {SOAK_SECONDS:.0f} s at full load", "kill": "a node killed", "stop": f"a node stopped, {STOP_GRACE:g} s of grace",
     "pause": "a node frozen",
 }  # fmt: skip
 

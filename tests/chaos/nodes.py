@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from ragops.services.contract import Capability, Endpoint, Login, Node
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.names import API_KEY_SECRET, SERVER_ENGINE
-from ragops.services.qdrant.node import GRPC_PORT, PEER_PORT, REST_PORT, node_spec
+from ragops.services.qdrant.node import GRPC_PORT, PEER_PORT, REST_PORT, STOP_GRACE, node_spec
 from ragops.services.qdrant.settings import QdrantSettings, instance
 from ragops.services.spec import Distribution, Layout
 from tests.chaos import network
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY = "the key of the campaign"
-_GRACE_SECONDS = 1.0  # as `stop_grace` of a node
 COMPILER = shutil.which("cc")
 
 
@@ -108,7 +107,7 @@ class Nodes(Servers):
             return
         process.send_signal(what)
         try:
-            process.wait(_GRACE_SECONDS)
+            process.wait(STOP_GRACE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait(30)

@@ -60,7 +60,6 @@ class Project:
         if self._database is not None:
             return
         _write(self.root, nodes.endpoint())
-        _write(self._with_documents, nodes.endpoint())
         self._database = make_engine(self._with_documents, "timescaledb", free_port())
         supervisor.ensure_running(self._database.spec)
         roles.prepare(self._database.endpoint)

@@ -67,8 +67,8 @@ class World:
 
     def __init__(self, folder: Path, program: Path, kept: Path) -> None:
         self.folder, self.kept = folder, kept
-        # Settings of Qdrant to compare with those of ragops, as JSON: {"CLUSTER__CONSENSUS__TICK_PERIOD_MS": "50"}.
         self.project = Project(folder)
+        # Settings of Qdrant to compare with those of ragops, as JSON: {"CLUSTER__CONSENSUS__TICK_PERIOD_MS": "50"}.
         self.nodes = Nodes(program, folder, environment=json.loads(os.environ.get("CHAOS_SETTINGS", "{}")))
 
     def up(self) -> None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout
 
 REST_PORT, GRPC_PORT, PEER_PORT = 6333, 6334, 6335
+# Seconds to stop. Idle a node ends within one. Under load it waits half a minute for connections to end that wait for
+# it, and writes through the other nodes wait as long; a leader that ends this way is missed later than one that is
+# killed (docs/qdrant.md). Killed it loses nothing: it reads its log at the next start.
+STOP_GRACE = 1.0
 _PROGRAM = "/qdrant/qdrant"
 _MOUNT = "/qdrant/storage"
 # The image has neither curl nor wget. /healthz, not /readyz: a node whose shards are still filled from the others
@@ -89,10 +93,7 @@ def node_spec(
         ports={"rest": REST_PORT, "grpc": GRPC_PORT},
         health=ExecCheck(("/bin/bash", "-c", _HEALTHY)),
         environment=_environment(settings, layout, asks_nodes=asks_nodes),
-        # Idle it ends within a second. Under load it waits half a minute for connections to end that wait for it, and
-        # writes through the other nodes wait as long; a leader that ends this way is missed later than one that is
-        # killed (docs/qdrant.md). Killed it loses nothing: it reads its log at the next start.
-        stop_grace=1.0,
+        stop_grace=STOP_GRACE,
         start_timeout=180.0,
         image=image(settings),
         publish={"rest": settings.rest_port(number), "grpc": settings.grpc_port(number)},
